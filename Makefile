@@ -1,0 +1,72 @@
+# Every target makes .venv itself when it is missing or older than the files that describe it.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made-from-project-files
+ROUNDS ?= 200
+SEED ?=
+FLIPS ?= 1000
+FUZZ_SECONDS ?= 600
+
+.PHONY: demo test lint types imports notebooks bench fixtures constraints kill-test damage fuzz chaos check clean
+
+demo: $(STAMP)
+	$(BIN)/kiterec demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "kiterec needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint,notebooks]'
+	touch $@
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+notebooks: $(STAMP)
+	$(BIN)/python notebooks/run.py
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+fixtures: $(STAMP)
+	$(BIN)/python tests/fixtures/make_recording.py
+
+kill-test: $(STAMP)
+	$(BIN)/python -m tests.kill_loop --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+
+damage: $(STAMP)
+	$(BIN)/python -m tests.damage --flips $(FLIPS) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(if $(SEED),--seed $(SEED))
+
+chaos: $(STAMP)
+	$(BIN)/python -m tests.feed.chaos $(if $(SEED),--seed $(SEED))
+
+# The newest versions that pyproject.toml allows, written down so that every set-up gets the same ones.
+constraints:
+	rm -rf $(VENV)-newest
+	$(PYTHON) -m venv $(VENV)-newest
+	$(VENV)-newest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test,lint,notebooks,fuzz]'
+	{ echo '# Made by `make constraints`; do not edit.'; \
+	  $(VENV)-newest/bin/python -m pip freeze --disable-pip-version-check --exclude-editable | grep -v '^kiterec'; } > constraints.txt
+	rm -rf $(VENV)-newest
+
+check: test lint types imports notebooks
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
