@@ -1,0 +1,149 @@
+"""Every command and snippet that the README and docs/ show is run as written.
+
+A page is one story, run top to bottom in an empty folder. A fence's language says what it is: `console` commands for bash, `python` snippets that share one
+namespace, and `toml` files. A comment above a fence says more:
+
+- `<!-- not run: why -->` shows something that cannot run here; the reason is part of the page.
+- `<!-- until: text -->` a server: started, awaited until it says the text, and stopped at the end of the page.
+- `<!-- exit: 3 -->` the exit code expected.
+- `<!-- file: NAME -->` the fence is the content of a file that later commands use.
+
+Ports shown are replaced by free ones, so that pages can run beside each other.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(p.relative_to(ROOT).as_posix() for p in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+RUN = {"console", "python", "toml"}
+FENCE = re.compile(r"(?P<notes>(?:<!--[^\n]*-->\n)*)```(?P<language>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+NOTE = re.compile(r"<!--\s*(not run|until|exit|file)\s*:\s*(.*?)\s*-->")
+PORT = re.compile(r"(?<=--port )\d{4,5}|(?<=127\.0\.0\.1:)\d{4,5}|(?<=localhost:)\d{4,5}")
+DEADLINE_S = 180
+
+
+@dataclass
+class Fence:
+    line: int
+    language: str
+    text: str
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def fences(page: str) -> list[Fence]:
+    source = (ROOT / page).read_text()
+    found = [
+        Fence(
+            line=source.count("\n", 0, match.start("language")) + 1,
+            language=match["language"],
+            text=match["text"],
+            notes=dict(NOTE.findall(match["notes"])),
+        )
+        for match in FENCE.finditer(source)
+    ]
+    return [fence for fence in found if fence.language in RUN and "not run" not in fence.notes]
+
+
+class Page:
+    """One page's folder, environment, ports and servers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports: dict[str, str] = {}
+        self.servers: list[subprocess.Popen[str]] = []
+        home = folder / "home"
+        home.mkdir()
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("KITE_")}
+        self.environment = kept | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(home),
+            "COLUMNS": "100",
+        }
+
+    def with_free_ports(self, text: str) -> str:
+        return PORT.sub(lambda match: self.ports.setdefault(match[0], free_port()), text)
+
+    def start(self, command: str, *, until: str) -> None:
+        server = subprocess.Popen(
+            ["bash", "-c", f"exec {command.strip()}"],
+            cwd=self.folder, env=self.environment, text=True, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.servers.append(server)
+        said: list[str] = []
+        ready = threading.Event()
+
+        def read() -> None:
+            for line in server.stderr or ():
+                said.append(line)
+                if until in line:
+                    ready.set()
+            ready.set()
+
+        threading.Thread(target=read, daemon=True).start()
+        ready.wait(DEADLINE_S)
+        assert any(until in line for line in said), f"{command} never said {until!r}: {''.join(said)}"
+
+    def run(self, arguments: list[str], *, expected: int = 0) -> None:
+        done = subprocess.run(
+            arguments, cwd=self.folder, env=self.environment, text=True, stdin=subprocess.DEVNULL,
+            capture_output=True, timeout=DEADLINE_S,
+        )  # fmt: skip
+        assert done.returncode == expected, f"exit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+    def close(self) -> None:
+        for server in self.servers:
+            os.killpg(server.pid, signal.SIGTERM)
+        for server in self.servers:
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait(30)
+            if server.stderr:
+                server.stderr.close()
+
+
+def free_port() -> str:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return str(taken.getsockname()[1])
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", PAGES)
+def test_everything_that_a_page_shows_runs_as_written(name: str, tmp_path: Path) -> None:
+    page = Page(tmp_path)
+    python = ""
+    try:
+        for fence in fences(name):
+            text = page.with_free_ports(fence.text)
+            if file := fence.notes.get("file"):
+                (tmp_path / file).write_text(text)
+            elif until := fence.notes.get("until"):
+                page.start(text, until=page.with_free_ports(until))
+            elif fence.language == "console":
+                page.run(["bash", "-euo", "pipefail", "-c", text], expected=int(fence.notes.get("exit", "0")))
+            elif fence.language == "python":
+                # Snippets of a page share a namespace: each run repeats those before it.
+                python += f"\n# {name}:{fence.line}\n{text}"
+                (tmp_path / "snippets.py").write_text(python)
+                page.run([sys.executable, "snippets.py"])
+    finally:
+        page.close()
+
+
+def test_the_pages_do_show_commands() -> None:
+    assert len(fences("README.md")) >= 5
