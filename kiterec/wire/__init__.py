@@ -1,0 +1,95 @@
+"""Bytes ⇄ meaning: the first station of the journey. Layouts are tables; nothing here does I/O."""
+
+from __future__ import annotations
+
+from kiterec.wire.frames import (
+    HEARTBEAT,
+    MAX_FRAME_BYTES,
+    FrameProblem,
+    FrameScan,
+    is_heartbeat,
+    join_frame,
+    scan_frame,
+    split_frame,
+)
+from kiterec.wire.messages import (
+    AppCode,
+    ErrorText,
+    InstrumentsMeta,
+    MessageText,
+    TextMessage,
+    UnknownText,
+    decode_text,
+    encode_text,
+)
+from kiterec.wire.orders import OrderUpdate
+from kiterec.wire.packets import (
+    DEPTH_ENTRY_BYTES,
+    DEPTH_FIELDS,
+    DEPTH_LEVELS,
+    LAYOUTS,
+    MODE_LENGTH,
+    Field,
+    Mode,
+    PacketLayout,
+    cut_packet,
+    length_in_mode,
+)
+from kiterec.wire.requests import (
+    Request,
+    SetMode,
+    Subscribe,
+    UnknownRequest,
+    Unsubscribe,
+    decode_request,
+    encode_request,
+)
+from kiterec.wire.segments import SEGMENTS, Segment, SegmentTable, exchange_segment, exchange_token
+from kiterec.wire.transcript import RECEIVED_KINDS, Kind, Row, lifecycle_payload, read_lifecycle
+
+__all__ = [
+    "DEPTH_ENTRY_BYTES",
+    "DEPTH_FIELDS",
+    "DEPTH_LEVELS",
+    "HEARTBEAT",
+    "LAYOUTS",
+    "MAX_FRAME_BYTES",
+    "MODE_LENGTH",
+    "RECEIVED_KINDS",
+    "SEGMENTS",
+    "AppCode",
+    "ErrorText",
+    "Field",
+    "FrameProblem",
+    "FrameScan",
+    "InstrumentsMeta",
+    "Kind",
+    "MessageText",
+    "Mode",
+    "OrderUpdate",
+    "PacketLayout",
+    "Request",
+    "Row",
+    "Segment",
+    "SegmentTable",
+    "SetMode",
+    "Subscribe",
+    "TextMessage",
+    "UnknownRequest",
+    "UnknownText",
+    "Unsubscribe",
+    "cut_packet",
+    "decode_request",
+    "decode_text",
+    "encode_request",
+    "encode_text",
+    "exchange_segment",
+    "exchange_token",
+    "is_heartbeat",
+    "join_frame",
+    "length_in_mode",
+    "lifecycle_payload",
+    "read_lifecycle",
+    "scan_frame",
+    "split_frame",
+]
