@@ -1,0 +1,214 @@
+"""Finds the packets of mixed frames: every place that could be a length word is linked to the next, all frames at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from kiterec.wire.frames import HEADER_BYTES
+from kiterec.wire.packets import LAYOUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+SPAN_BYTES: Final = 1 << 20
+"""Frames are linked together up to this many bytes, so that the links stay in the cache."""
+
+LEARNING_ROUNDS: Final = 3
+"""How often frames that stop at an unknown length are linked again with that length among the known ones."""
+
+LEARNED_LENGTHS: Final = 4
+"""Unknown lengths that a round takes up; more than these are garbage, and are stepped over one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Packets found, ordered within each frame.
+
+    Attributes:
+        frame: row of the frame.
+        packet: position in the frame.
+        offset: first byte of the packet in the data.
+        length: bytes of the packet.
+    """
+
+    frame: NDArray[np.int64]
+    packet: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    length: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Walk:
+    """How far each frame of a set is understood.
+
+    Attributes:
+        frame: row of the frame, ascending.
+        end: where it ends in the data.
+        count: packets that it declares.
+        cursor: where its next length word is.
+        packet: the number of the next packet.
+    """
+
+    frame: NDArray[np.int64]
+    end: NDArray[np.int64]
+    count: NDArray[np.int64]
+    cursor: NDArray[np.int64]
+    packet: NDArray[np.int64]
+
+    def take(self, which: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Walk:
+        """Give the same of some of the frames."""
+        return Walk(
+            self.frame[which], self.end[which], self.count[which], self.cursor[which], self.packet[which]
+        )
+
+
+def read_words(data: NDArray[np.uint8], offset: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the big-endian uint16 at each offset."""
+    return (data[offset].astype(np.int64) << 8) | data[offset + 1]
+
+
+def walk_frames(data: NDArray[np.uint8], walk: Walk) -> tuple[list[Found], Walk]:
+    """Find the packets of frames whose packets differ in length.
+
+    Links do nearly all of the work; what they leave (a frame that is cut, garbage) is stepped, all
+    frames together.
+
+    Returns:
+        The packets in any order of frames, and where each frame's walk ended.
+    """
+    found: list[Found] = []
+    ended: list[Walk] = []
+    for parity in (0, 1):
+        same = walk.take((walk.cursor & 1) == parity)
+        for group in _spans(same):
+            rest = _link_all(data, group, parity, found)
+            ended.append(_step(data, rest, found))
+    if not ended:
+        return found, walk
+    order = np.argsort(np.concatenate([part.frame for part in ended]))
+    joined = Walk(
+        *(
+            np.concatenate([getattr(part, name) for part in ended])[order]
+            for name in ("frame", "end", "count", "cursor", "packet")
+        )
+    )
+    return found, joined
+
+
+def _spans(walk: Walk) -> Iterator[Walk]:
+    """Cut the frames into groups that span at most `SPAN_BYTES`, or are one frame."""
+    first = 0
+    while first < walk.frame.size:
+        limit = walk.cursor[first] + SPAN_BYTES
+        last = max(first + 1, int(np.searchsorted(walk.end, limit, side="right")))
+        yield walk.take(slice(first, last))
+        first = last
+
+
+def _link_all(data: NDArray[np.uint8], walk: Walk, parity: int, found: list[Found]) -> Walk:
+    """Link frames with the known lengths, then with unknown ones that they stop at."""
+    lengths = list(LAYOUTS)
+    for _ in range(LEARNING_ROUNDS):
+        open_ = np.flatnonzero(walk.packet < walk.count)
+        if not open_.size:
+            break
+        part = walk.take(open_)
+        found.append(_link(data, part, parity, lengths))
+        walk.cursor[open_], walk.packet[open_] = part.cursor, part.packet
+        learned = _unknown_lengths(data, part)
+        if not learned:
+            break
+        lengths += learned
+    return walk
+
+
+def _unknown_lengths(data: NDArray[np.uint8], walk: Walk) -> list[int]:
+    """Give the even lengths that frames stopped at although the packet fits into the frame."""
+    readable = (walk.packet < walk.count) & (walk.cursor + HEADER_BYTES <= walk.end)
+    length = read_words(data, walk.cursor[readable])
+    fits = (walk.cursor[readable] + HEADER_BYTES + length <= walk.end[readable]) & (length % 2 == 0)
+    values, times = np.unique(length[fits], return_counts=True)
+    return [int(value) for value in values[np.argsort(-times)][:LEARNED_LENGTHS]]
+
+
+def _link(data: NDArray[np.uint8], walk: Walk, parity: int, lengths: list[int]) -> Found:
+    """Find the packets from each cursor on while their lengths are among the given ones; moves the cursors.
+
+    A word with one of the values may be a length; each is linked to the word after the packet that it
+    would have. What can be reached from a frame's cursor is found by doubling the stride of the links,
+    so the work is a few passes over the bytes whatever the number of packets.
+    """
+    base = int(walk.cursor[0])
+    words = _words(data[base : int(walk.end.max())])
+    hit = np.zeros(words.size, bool)
+    for length in lengths:
+        hit |= words == _swapped(length)
+    node = np.flatnonzero(hit)
+    length = words[node].byteswap().astype(np.int64)
+    first = (walk.cursor - base) >> 1
+    owner = np.searchsorted(first, node, side="right") - 1
+    inside = base + 2 * node + HEADER_BYTES + length <= walk.end[owner]
+    node, length, owner = node[inside], length[inside], owner[inside]
+
+    place = np.full(words.size + 1, -1, np.int32)
+    place[node] = np.arange(node.size, dtype=np.int32)
+    after = place[node + 1 + (length >> 1)]
+    link = np.where(after < 0, np.arange(node.size, dtype=np.int32), after)
+    reached = np.zeros(node.size, bool)
+    start = place[first]
+    reached[start[start >= 0]] = True
+    for _ in range(int((walk.count - walk.packet).max()).bit_length()):
+        reached[link[reached]] = True
+        link = link[link]
+
+    return _collect(walk, owner[reached], base + 2 * node[reached] + HEADER_BYTES, length[reached])
+
+
+def _collect(
+    walk: Walk, owner: NDArray[np.intp], offset: NDArray[np.int64], length: NDArray[np.int64]
+) -> Found:
+    """Number the packets, drop those beyond the frame's count, move the cursors behind the last."""
+    held = np.bincount(owner, minlength=walk.frame.size)
+    packet = walk.packet[owner] + np.arange(owner.size) - np.repeat(np.cumsum(held) - held, held)
+    declared = packet < walk.count[owner]
+    if not declared.all():
+        owner, packet, offset, length = owner[declared], packet[declared], offset[declared], length[declared]
+        held = np.bincount(owner, minlength=walk.frame.size)
+    last = np.cumsum(held) - 1
+    some = held > 0
+    walk.cursor = walk.cursor.copy()
+    walk.cursor[some] = offset[last[some]] + length[last[some]]
+    found = Found(walk.frame[owner], packet, offset, length)
+    walk.packet = walk.packet + held
+    return found
+
+
+def _words(data: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Give the bytes as uint16 of the other byte order (a last odd byte is left out)."""
+    return data[: data.size & ~1].view("<u2")
+
+
+def _swapped(length: int) -> np.uint16:
+    """Give what a big-endian length looks like as a little-endian word."""
+    return np.uint16(int.from_bytes(length.to_bytes(2, "big"), "little"))
+
+
+def _step(data: NDArray[np.uint8], walk: Walk, found: list[Found]) -> Walk:
+    """Step all frames together, one packet a step, until each is done or broken."""
+    active = np.flatnonzero(walk.packet < walk.count)
+    while active.size:
+        active = active[walk.cursor[active] + HEADER_BYTES <= walk.end[active]]
+        offset = walk.cursor[active] + HEADER_BYTES
+        length = read_words(data, walk.cursor[active])
+        fits = offset + length <= walk.end[active]
+        active, offset, length = active[fits], offset[fits], length[fits]
+        found.append(Found(walk.frame[active], walk.packet[active], offset, length))
+        walk.cursor[active] = offset + length
+        walk.packet[active] += 1
+        active = active[walk.packet[active] < walk.count[active]]
+    return walk

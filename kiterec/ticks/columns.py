@@ -1,0 +1,125 @@
+"""Puts decoded arrays into Polars columns: no copy of values, nulls by the length of the packet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from kiterec.ticks.schema import COLUMNS, INSTANT
+from kiterec.wire.packets import DEPTH_LEVELS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from kiterec.ticks.kernels import FieldArrays
+
+_CARRIERS: Final = {column.name: column.lengths() for column in COLUMNS}
+
+_ARROW: Final[dict[pl.DataType, pa.DataType]] = {
+    pl.Float64(): pa.float64(),
+    pl.Int64(): pa.int64(),
+    pl.Int32(): pa.int32(),
+    pl.UInt64(): pa.uint64(),
+    pl.UInt32(): pa.uint32(),
+    pl.UInt16(): pa.uint16(),
+    INSTANT: pa.timestamp("ns", "UTC"),
+}
+
+_WIDEST: Final = DEPTH_LEVELS * 8
+"""Bytes of the largest value of a row: a depth of prices."""
+
+
+class Nulls:
+    """Which rows of each column are null.
+
+    Shape:
+        One truth a row. Columns that the same packets carry share one bitmap.
+    """
+
+    def __init__(self, length: NDArray[np.int64]) -> None:
+        self._length = length
+        present = np.bincount(length).nonzero()[0] if length.size else ()
+        self._present = frozenset(int(value) for value in present)
+        self._bitmaps: dict[frozenset[int], pa.Buffer] = {}
+        self._zeros: pa.Buffer | None = None
+
+    def absent(self, name: str) -> bool:
+        """Tell whether no packet carries the column."""
+        return not self._present & _CARRIERS[name]
+
+    def whole(self, name: str) -> bool:
+        """Tell whether every packet carries the column."""
+        return self._present <= _CARRIERS[name]
+
+    def bitmap(self, name: str) -> pa.Buffer | None:
+        """Give the validity of a column from the packet lengths alone; None when all rows have it."""
+        if self.whole(name):
+            return None
+        carriers = _CARRIERS[name] & self._present
+        if carriers not in self._bitmaps:
+            self._bitmaps[carriers] = pack(self.carried(name))
+        return self._bitmaps[carriers]
+
+    def carried(self, name: str) -> NDArray[np.bool_]:
+        """Tell for each row whether its packet carries the column."""
+        return np.isin(self._length, list(_CARRIERS[name] & self._present))
+
+    def zeros(self) -> pa.Buffer:
+        """Give zeros for the values and the bitmaps of all columns that are null everywhere."""
+        if self._zeros is None:
+            self._zeros = pa.py_buffer(np.zeros(self._length.size * _WIDEST, np.uint8))
+        return self._zeros
+
+
+def pack(truths: NDArray[np.bool_]) -> pa.Buffer:
+    """Give truths as an Arrow bitmap."""
+    return pa.py_buffer(np.packbits(truths, bitorder="little"))
+
+
+def numbers(dtype: pl.DataType, values: Any, bitmap: pa.Buffer | None = None) -> pa.Array:
+    """Give an Arrow array over the memory of a numpy array (two-dimensional for depth)."""
+    return _array(dtype, len(values), pa.py_buffer(np.ascontiguousarray(values)), bitmap)
+
+
+def truths(values: NDArray[np.bool_]) -> pa.Array:
+    """Give an Arrow array of truths."""
+    return pa.Array.from_buffers(pa.bool_(), values.size, [None, pack(values)])
+
+
+def field_column(name: str, dtype: pl.DataType, arrays: FieldArrays, nulls: Nulls, size: int) -> pa.Array:
+    """Give the Arrow array of a decoded field."""
+    if nulls.absent(name):
+        return nothing(dtype, size, nulls)
+    values = arrays.values[name]
+    if dtype == INSTANT:
+        # A row without the field holds 0 as well.
+        return numbers(dtype, values, pack(values != 0))
+    lacking = arrays.lacking.get(name)
+    if lacking is not None and lacking.any():
+        return numbers(dtype, values, pack(nulls.carried(name) & ~lacking))
+    return numbers(dtype, values, nulls.bitmap(name))
+
+
+def nothing(dtype: pl.DataType, size: int, nulls: Nulls) -> pa.Array:
+    """Give a column of nulls."""
+    return _array(dtype, size, nulls.zeros(), nulls.zeros())
+
+
+def _array(dtype: pl.DataType, size: int, values: pa.Buffer, bitmap: pa.Buffer | None) -> pa.Array:
+    if isinstance(dtype, pl.Array):
+        inner = _ARROW[cast("pl.DataType", dtype.inner)]
+        child = pa.Array.from_buffers(inner, size * DEPTH_LEVELS, [None, values])
+        return pa.Array.from_buffers(pa.list_(inner, DEPTH_LEVELS), size, [bitmap], children=[child])
+    return pa.Array.from_buffers(_ARROW[dtype], size, [bitmap, values])
+
+
+def pick(words: pl.Series, codes: NDArray[Any]) -> pl.Series:
+    """Give the word of each code; one word for all is not looked up row by row."""
+    if not codes.size:
+        return words.clear()
+    if (codes == codes[0]).all():
+        return words.new_from_index(int(codes[0]), codes.size)
+    return words.gather(pl.Series(codes.astype(np.uint32)))

@@ -1,0 +1,207 @@
+"""Finds all packets of all frames of an Arrow array, without a loop over frames or packets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from kiterec.ticks.chains import Found, Walk, read_words, walk_frames
+from kiterec.wire.frames import HEADER_BYTES, scan_frame
+from kiterec.wire.packets import LAYOUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+_KNOWN: Final = np.isin(np.arange(1 << 16), list(LAYOUTS))
+
+
+@dataclass(frozen=True, slots=True)
+class PacketProblem:
+    """Something in a frame that is no whole packet of known length.
+
+    Attributes:
+        frame: row of the frame in the array.
+        offset: where in the frame, in bytes.
+        reason: what is wrong there.
+    """
+
+    frame: int
+    offset: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Packets:
+    """Where the packets of an array of frames are.
+
+    Shape:
+        One element a packet, ordered by frame and position; packets of unknown length too.
+
+    Attributes:
+        frame: row of the frame in the array.
+        packet: position in its frame.
+        offset: first byte in `data`.
+        length: bytes.
+        data: the array's own bytes, not copied.
+        frame_start: where each frame begins in `data`.
+        frame_size: bytes of each frame (0 for null).
+        bad_frames: rows of the frames that hold anything but whole packets of known length.
+    """
+
+    frame: NDArray[np.int64]
+    packet: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    length: NDArray[np.int64]
+    data: NDArray[np.uint8]
+    frame_start: NDArray[np.int64]
+    frame_size: NDArray[np.int64]
+    bad_frames: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.offset.size)
+
+    def __repr__(self) -> str:
+        return f"Packets({len(self):,} in {self.frame_size.size:,} frames, {self.bad_frames.size:,} bad frames)"
+
+    def known(self) -> Packets:
+        """Give those whose length has a layout."""
+        return self if not self.bad_frames.size else self.select(_KNOWN[self.length])
+
+    def select(self, which: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Packets:
+        """Give some of them."""
+        return Packets(
+            self.frame[which],
+            self.packet[which],
+            self.offset[which],
+            self.length[which],
+            self.data,
+            self.frame_start,
+            self.frame_size,
+            self.bad_frames,
+        )
+
+    def problems(self) -> Iterator[PacketProblem]:
+        """Describe what is wrong in each bad frame, in order."""
+        for frame in self.bad_frames.tolist():
+            start = self.frame_start[frame]
+            payload = self.data[start : start + self.frame_size[frame]].tobytes()
+            for problem in scan_frame(payload).problems:
+                yield PacketProblem(frame, problem.offset, problem.reason)
+
+
+def find_packets(payloads: Any, *, binary: NDArray[np.bool_] | None = None) -> Packets:
+    """Find every whole packet of every frame.
+
+    A frame whose count and first length explain its size exactly, and whose length words all agree, is
+    found by arithmetic; all others are walked together. Null and heartbeats hold no packets.
+
+    Args:
+        payloads: a BinaryArray or LargeBinaryArray, one element a frame; may be a slice.
+        binary: which elements are frames; the others are passed over.
+
+    Raises:
+        TypeError: an array of another type.
+    """
+    data, start, size = binary_buffers(payloads)
+    if binary is not None:
+        size = np.where(binary, size, 0)
+    row = np.flatnonzero(size >= HEADER_BYTES)
+    count = read_words(data, start[row])
+    cursor = start[row] + HEADER_BYTES
+    end = start[row] + size[row]
+
+    uniform, first = _explained(data, cursor, end, count)
+    found, odd = _by_arithmetic(data, row, cursor, count, first, uniform)
+    uniform[odd] = False
+    rest = np.flatnonzero(~uniform)
+    bad = np.zeros(size.size, bool)
+    pieces = [found] if found.frame.size else []
+    if rest.size:
+        walk = Walk(row[rest], end[rest], count[rest], cursor[rest], np.zeros(rest.size, np.int64))
+        walked, walk = walk_frames(data, walk)
+        pieces += walked
+        bad[walk.frame[(walk.packet < walk.count) | (walk.cursor != walk.end)]] = True
+    joined = _join(pieces, size.size)
+    bad[joined.frame[~_KNOWN[joined.length]]] = True
+    return Packets(
+        joined.frame, joined.packet, joined.offset, joined.length, data, start, size, np.flatnonzero(bad)
+    )
+
+
+def binary_buffers(payloads: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """Give the bytes of a binary array, and where each element begins and how long it is (0 for null)."""
+    if pa.types.is_large_binary(payloads.type):
+        width = np.dtype(np.int64)
+    elif pa.types.is_binary(payloads.type):
+        width = np.dtype(np.int32)
+    else:
+        raise TypeError(f"frames are {payloads.type}; give binary or large_binary")
+    _, offsets, values = payloads.buffers()
+    data = np.frombuffer(values, np.uint8) if values is not None and values.size else np.empty(0, np.uint8)
+    if offsets is None or not len(payloads):
+        return data, np.empty(0, np.int64), np.empty(0, np.int64)
+    bound = np.frombuffer(offsets, width, len(payloads) + 1, payloads.offset * width.itemsize)
+    start = bound[:-1].astype(np.int64)
+    size = np.diff(bound).astype(np.int64)
+    if payloads.null_count:
+        size[payloads.is_null().to_numpy(zero_copy_only=False)] = 0
+    return data, start, size
+
+
+def _explained(
+    data: NDArray[np.uint8], cursor: NDArray[np.int64], end: NDArray[np.int64], count: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Tell which frames have exactly the size of `count` packets of the first one's length."""
+    first = np.zeros(count.size, np.int64)
+    readable = (count > 0) & (cursor + HEADER_BYTES <= end)
+    first[readable] = read_words(data, cursor[readable])
+    return (cursor + count * (HEADER_BYTES + first) == end) & (readable | (count == 0)), first
+
+
+def _by_arithmetic(
+    data: NDArray[np.uint8],
+    row: NDArray[np.int64],
+    cursor: NDArray[np.int64],
+    count: NDArray[np.int64],
+    first: NDArray[np.int64],
+    uniform: NDArray[np.bool_],
+) -> tuple[Found, NDArray[np.intp]]:
+    """Find the packets of uniform frames.
+
+    Returns:
+        The packets, and the frames (as positions in `row`) that have another length word after all.
+    """
+    held = np.where(uniform, count, 0)
+    owner = np.repeat(np.arange(row.size), held)
+    packet = np.arange(owner.size) - np.repeat(np.cumsum(held) - held, held)
+    length = first[owner]
+    offset = cursor[owner] + packet * (HEADER_BYTES + length) + HEADER_BYTES
+    differs = read_words(data, offset - HEADER_BYTES) != length
+    if not differs.any():
+        return Found(row[owner], packet, offset, length), np.empty(0, np.intp)
+    odd = np.unique(owner[differs])
+    agreed = ~np.isin(owner, odd)
+    return Found(row[owner[agreed]], packet[agreed], offset[agreed], length[agreed]), odd
+
+
+def _join(pieces: list[Found], frames: int) -> Found:
+    """Put the packets of all pieces into the order of frame and position."""
+    if len(pieces) == 1:
+        return pieces[0]
+    if not pieces:
+        return Found(*(np.empty(0, np.int64) for _ in range(4)))
+    frame = np.concatenate([piece.frame for piece in pieces])
+    packet = np.concatenate([piece.packet for piece in pieces])
+    held = np.bincount(frame, minlength=frames)
+    slot = (np.cumsum(held) - held)[frame] + packet
+    joined = Found(*(np.empty(frame.size, np.int64) for _ in range(4)))
+    joined.frame[slot] = frame
+    joined.packet[slot] = packet
+    joined.offset[slot] = np.concatenate([piece.offset for piece in pieces])
+    joined.length[slot] = np.concatenate([piece.length for piece in pieces])
+    return joined

@@ -1,0 +1,228 @@
+"""Copies packets of one length into columns: gather a block, swap its bytes once, write each field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from kiterec.clock import NS_PER_S
+from kiterec.ticks.schema import SIDES
+from kiterec.wire.packets import DEPTH_ENTRY_BYTES, DEPTH_FIELDS, DEPTH_LEVELS, LAYOUTS, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from numpy.typing import NDArray
+
+    from kiterec.ticks.find import Packets
+    from kiterec.ticks.schema import Prices
+    from kiterec.wire.packets import PacketLayout
+
+    Rows = slice | NDArray[np.intp]
+    Divisor = NDArray[np.float64] | float
+
+BLOCK: Final = 2048
+"""Packets that are swapped and copied while they are in the cache."""
+
+WORD_BYTES: Final = 4
+_HALF_WORD: Final = 16
+_ENTRY_WORDS: Final = DEPTH_ENTRY_BYTES // WORD_BYTES
+_SIDE_BYTES: Final = DEPTH_LEVELS * DEPTH_ENTRY_BYTES
+
+_NUMPY: Final[dict[str, Any]] = {"quantity": np.uint32, "time": np.int64, "count": np.uint16, "token": np.uint32}
+
+
+@dataclass(frozen=True, slots=True)
+class FieldArrays:
+    """The decoded fields of some packets.
+
+    Attributes:
+        values: one array a column; `(n, 5)` for depth. Rows whose packet lacks the field hold 0.
+        lacking: rows that have the field but no value: a tradable instrument without close, for `net_change`.
+    """
+
+    values: dict[str, NDArray[Any]]
+    lacking: dict[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What one layout gives: its columns, and the part of the packet that holds them."""
+
+    fields: tuple[Field, ...]
+    depth: tuple[tuple[str, int, Field], ...]
+    derived: frozenset[str]
+    last: int
+    close: int
+    begin: int
+    words: int
+
+
+def gather_words(data: NDArray[np.uint8], offset: NDArray[np.int64], words: int) -> NDArray[np.uint32]:
+    """Give some 32-bit words of each offset as host integers.
+
+    Shape:
+        (offsets, words). The blocks are one copy each: an item of a view that has one item per byte.
+    """
+    width = words * WORD_BYTES
+    if not offset.size:
+        return np.empty((0, words), np.uint32)
+    items = np.ndarray((data.size - width + 1,), f"V{width}", data, strides=(1,))
+    block: NDArray[np.uint32] = items[offset].view(np.uint32).reshape(-1, words)
+    return block.byteswap(inplace=True) if np.little_endian else block
+
+
+def decode_fields(
+    packets: Packets, *, columns: Collection[str], prices: Prices, divisor: Divisor
+) -> FieldArrays:
+    """Decode the asked fields of packets of known lengths.
+
+    Args:
+        packets: of known lengths only.
+        columns: names of fields, depth and derived columns.
+        prices: rupees or wire integers.
+        divisor: of each packet, or of all.
+    """
+    arrays = FieldArrays({}, {})
+    for length, rows in _by_length(packets.length):
+        job = _job(LAYOUTS[length], columns)
+        if not job.words:
+            continue
+        _allocate(arrays, job, len(packets), prices, whole=isinstance(rows, slice))
+        for block_rows in _blocks(rows, len(packets)):
+            offset = packets.offset[block_rows]
+            block = gather_words(packets.data, offset + job.begin, job.words)
+            part = divisor if isinstance(divisor, float) else divisor[block_rows]
+            _write_fields(arrays, job, block, block_rows, prices=prices, divisor=part)
+            _write_depth(arrays, job, block, block_rows, prices=prices, divisor=part)
+            _write_derived(arrays, job, block, block_rows, prices=prices, divisor=part)
+    return arrays
+
+
+def _by_length(length: NDArray[np.int64]) -> Iterator[tuple[int, Rows]]:
+    """Give each length that occurs, with the rows that have it; a slice when all have."""
+    for known in LAYOUTS:
+        same = length == known
+        held = int(np.count_nonzero(same))
+        if held == length.size:
+            if held:
+                yield known, slice(0, held)
+            return
+        if held:
+            yield known, np.flatnonzero(same)
+
+
+def _blocks(rows: Rows, size: int) -> Iterator[Rows]:
+    """Cut rows into blocks."""
+    if isinstance(rows, slice):
+        yield from (slice(first, min(first + BLOCK, size)) for first in range(0, size, BLOCK))
+    else:
+        yield from (rows[first : first + BLOCK] for first in range(0, rows.size, BLOCK))
+
+
+def _job(layout: PacketLayout, columns: Collection[str]) -> _Job:
+    """Say what a layout gives of the asked columns."""
+    own = {field.name: field for field in layout.fields}
+    derived = frozenset(
+        name for name in ("change", "net_change") if name in columns and name not in own and "close" in own
+    )
+    fields = tuple(field for field in layout.fields if field.name in columns and field.name != "instrument_token")
+    depth = tuple(
+        (f"{side}_{field.name}", layout.depth_offset + number * _SIDE_BYTES, field)
+        for number, side in enumerate(SIDES)
+        for field in DEPTH_FIELDS
+        if layout.depth_offset is not None and f"{side}_{field.name}" in columns
+    )
+    last, close = own["last_price"].offset, own["close"].offset if derived else 0
+    offsets = [field.offset for field in fields] + ([last, close] if derived else [])
+    ends = [offset + WORD_BYTES for offset in offsets] + [offset + _SIDE_BYTES for _, offset, _ in depth]
+    begin = min(offsets + [offset for _, offset, _ in depth], default=0)
+    return _Job(fields, depth, derived, last, close, begin, (max(ends, default=0) - begin) // WORD_BYTES)
+
+
+def _allocate(arrays: FieldArrays, job: _Job, size: int, prices: Prices, *, whole: bool) -> None:
+    """Make the arrays that a job writes to; zeroed where it does not write all rows."""
+    make = np.empty if whole else np.zeros
+    shapes = {field.name: (size,) for field in job.fields} | {name: (size,) for name in job.derived}
+    shapes |= {name: (size, DEPTH_LEVELS) for name, _, _ in job.depth}
+    units = {field.name: field.unit for field in job.fields} | {name: field.unit for name, _, field in job.depth}
+    for name, shape in shapes.items():
+        if name not in arrays.values:
+            arrays.values[name] = make(shape, _dtype(name, units.get(name, "price"), prices))
+    if "net_change" in job.derived and "net_change" not in arrays.lacking:
+        arrays.lacking["net_change"] = make(size, np.bool_)
+
+
+def _dtype(name: str, unit: str, prices: Prices) -> Any:
+    """Give the type of a column's array."""
+    if unit != "price":
+        return _NUMPY[unit]
+    if prices == "float" or name == "change":
+        return np.float64
+    # The difference of two int32 needs one bit more.
+    return np.int64 if name == "net_change" else np.int32
+
+
+def _write_fields(
+    arrays: FieldArrays, job: _Job, block: NDArray[np.uint32], rows: Rows, *, prices: Prices, divisor: Divisor
+) -> None:
+    for field in job.fields:
+        raw = block[:, (field.offset - job.begin) // WORD_BYTES]
+        target = arrays.values[field.name]
+        if field.unit == "price":
+            _write_prices(target, rows, raw.view(np.int32), prices=prices, divisor=divisor)
+        elif field.unit == "time":
+            target[rows] = raw.astype(np.int64) * NS_PER_S
+        else:
+            target[rows] = raw
+
+
+def _write_depth(
+    arrays: FieldArrays, job: _Job, block: NDArray[np.uint32], rows: Rows, *, prices: Prices, divisor: Divisor
+) -> None:
+    for name, offset, field in job.depth:
+        first = (offset - job.begin) // WORD_BYTES
+        raw = block[:, first + field.offset // WORD_BYTES : first + _SIDE_BYTES // WORD_BYTES : _ENTRY_WORDS]
+        target = arrays.values[name]
+        if field.unit == "price":
+            wide = divisor if isinstance(divisor, float) else divisor[:, None]
+            _write_prices(target, rows, raw.view(np.int32), prices=prices, divisor=wide)
+        elif field.size == WORD_BYTES:
+            target[rows] = raw
+        else:
+            # A uint16 that begins a big-endian word is its upper half.
+            target[rows] = raw >> _HALF_WORD
+
+
+def _write_prices(
+    target: NDArray[Any], rows: Rows, raw: NDArray[np.int32], *, prices: Prices, divisor: Divisor
+) -> None:
+    if prices == "int":
+        target[rows] = raw
+    elif isinstance(rows, slice):
+        np.divide(raw, divisor, out=target[rows])
+    else:
+        target[rows] = raw / divisor
+
+
+def _write_derived(
+    arrays: FieldArrays, job: _Job, block: NDArray[np.uint32], rows: Rows, *, prices: Prices, divisor: Divisor
+) -> None:
+    """Write `change` in the official client's order of operations, and `net_change`."""
+    if not job.derived:
+        return
+    last_raw = block[:, (job.last - job.begin) // WORD_BYTES].view(np.int32)
+    close_raw = block[:, (job.close - job.begin) // WORD_BYTES].view(np.int32)
+    without = close_raw == 0
+    if "change" in job.derived:
+        close = close_raw / divisor
+        with np.errstate(divide="ignore", invalid="ignore"):
+            change = (last_raw / divisor - close) * 100 / close
+        change[without] = 0.0
+        arrays.values["change"][rows] = change
+    if "net_change" in job.derived:
+        net = last_raw.astype(np.int64) - close_raw
+        arrays.values["net_change"][rows] = net / divisor if prices == "float" else net
+        arrays.lacking["net_change"][rows] = without
