@@ -1,0 +1,54 @@
+"""`kiterec replay`: a recording, served as if it were Kite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from kiterec.cli.parameters import speed as speed_factor
+
+
+@click.command()
+@click.argument("recording", type=click.Path(path_type=Path))
+@click.option(
+    "--port", default=8765, show_default=True, type=click.IntRange(0, 65_535), help="0 takes a free one."
+)
+@click.option(
+    "--speed", default="1", show_default=True, type=speed_factor, metavar="X|max",
+    help="Factor against the recorded pace; max is as fast as the clients take it.",
+)  # fmt: skip
+@click.option(
+    "--exact", is_flag=True,
+    help="Client n gets recorded connection n byte for byte, whatever it subscribes to.",
+)  # fmt: skip
+@click.option(
+    "--wait-for-clients", type=click.IntRange(min=0), metavar="N", default=1, show_default=True,
+    help="The clock starts when so many clients are there.",
+)  # fmt: skip
+@click.option(
+    "--at-end", type=click.Choice(["close", "hold"]), default="close", show_default=True,
+    help="Close the connections and exit, or stay with heartbeats.",
+)  # fmt: skip
+@click.option(
+    "--check-credentials", is_flag=True, help="Refuse other than KITE_API_KEY and KITE_ACCESS_TOKEN."
+)
+def replay(
+    *, recording: Path, port: int, speed: float | None, exact: bool, wait_for_clients: int, at_end: str,
+    check_credentials: bool,
+) -> None:  # fmt: skip
+    """Play RECORDING back as if it were Kite.
+
+    Each client gets what Kite would send for its subscriptions and modes. Serves on 127.0.0.1 only, with the
+    recorded instrument dump at GET /instruments on the same port.
+    """
+    from kiterec.cli.serving import credentials_from_environment, serve
+    from kiterec.replay import RecordedTimeline, ReplayServer
+
+    timeline = RecordedTimeline(recording)
+    server = ReplayServer(
+        timeline, port=port, speed=speed, exact=exact, wait_for_clients=wait_for_clients, at_end=at_end,
+        credentials=credentials_from_environment() if check_credentials else None,
+    )  # fmt: skip
+    pace = "as fast as it is taken" if speed is None else f"at {speed:g} times its pace"
+    serve(server, f"the recording {recording}, {'byte for byte, ' if exact else ''}{pace}")

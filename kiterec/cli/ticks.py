@@ -1,0 +1,166 @@
+"""`kiterec ticks`: the first or last ticks of a recording, as a table, CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from kiterec.cli.json_output import print_json
+from kiterec.cli.parameters import wall_time
+from kiterec.cli.tables import Column, table
+from kiterec.clock import SYSTEM_CLOCK, to_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kiterec.recording import Recording
+
+Tick = dict[str, Any]
+
+COLUMNS: Final = [
+    Column("time (IST)", left=True), Column("symbol", left=True), Column("mode", 8, left=True), Column("last"),
+    Column("change %", 5), Column("volume", 3), Column("oi", 6), Column("bid", 1), Column("offer", 2),
+    Column("quantity", 7), Column("exchange", 9), Column("connection", 10, left=True), Column("seq", 11),
+]  # fmt: skip
+FINE: Final = frozenset({"CDS", "BCD", "NCO"})
+"""Segments whose prices have four decimals."""
+
+DEPTH: Final = ("buy_price", "buy_quantity", "buy_orders", "sell_price", "sell_quantity", "sell_orders")
+
+
+@click.command()
+@click.argument(
+    "recordings", nargs=-1, required=True, metavar="RECORDING...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many; 0 is all."
+)
+@click.option("--first", is_flag=True, help="The first ones instead of the last.")
+@click.option(
+    "--instruments", multiple=True, metavar="WORDS",
+    help="Tokens or symbols, such as 408065 or NSE:INFY or NFO:NIFTY*; separated by commas, or repeated.",
+)  # fmt: skip
+@click.option("--from", "begin", metavar="TIME", help="Received at or after, IST; 09:15 or 2026-01-05T09:15.")
+@click.option("--to", "end", metavar="TIME", help="Received before.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print all columns as CSV, with times in UTC.")
+@click.option("--json", "as_json", is_flag=True, help="Print all columns as JSON, with times in UTC.")
+def ticks(
+    *, recordings: tuple[Path, ...], limit: int, first: bool, instruments: tuple[str, ...], begin: str | None,
+    end: str | None, as_csv: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Show ticks of RECORDING: one row a packet, in the order of their arrival.
+
+    The table shows what fits the terminal. A recording that is still being written can be read too.
+    """
+    import kiterec
+
+    if as_csv and as_json:
+        raise click.UsageError("--csv and --json exclude each other; give one")
+    symbols = [word.strip() for words in instruments for word in words.split(",") if word.strip()]
+    found: list[Tick] = []
+    for path in recordings:
+        recording = kiterec.open(path)
+        found += _ticks_of(
+            recording, symbols, _instant(begin, recording), _instant(end, recording), limit, first
+        )
+    if limit:
+        found = found[:limit] if first else found[-limit:]
+    if as_json:
+        print_json([{name: value for name, value in tick.items() if name[0] != "_"} for tick in found])
+    elif as_csv:
+        _print_csv(found)
+    else:
+        click.echo(table([_cells(tick) for tick in found], COLUMNS))
+
+
+def _instant(text: str | None, recording: Recording) -> int | None:
+    """Read a time of the day that the recording began."""
+    if text is None:
+        return None
+    try:
+        return wall_time(text, day_ns=_day(recording))
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no time; write it like 09:15:00.5 or 2026-01-05T09:15"
+        ) from None
+
+
+def _day(recording: Recording) -> int:
+    created_at = recording.manifest.created_at
+    return SYSTEM_CLOCK.now_ns() if created_at is None else to_ns(created_at)
+
+
+def _ticks_of(
+    recording: Recording, symbols: list[str], begin: int | None, end: int | None, limit: int, first: bool
+) -> list[Tick]:
+    """Give the ticks with their symbols, and with times as text."""
+    words: list[str | int] = [int(word) if word.isdigit() else word for word in symbols]
+    lazy = recording.ticks(words or None, begin=begin, end=end)
+    if limit:
+        lazy = lazy.head(limit) if first else lazy.tail(limit)
+    frame = lazy.collect()
+    dump = recording.instruments()
+    frame = frame.with_columns(
+        frame["received_at"].dt.convert_time_zone("Asia/Kolkata").dt.strftime("%H:%M:%S%.3f").alias("_ist"),
+        frame["exchange_timestamp"]
+        .dt.convert_time_zone("Asia/Kolkata")
+        .dt.strftime("%H:%M:%S")
+        .alias("_exchange"),
+        *(frame[name].dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ") for name in _instants(frame)),
+    )
+    found = []
+    for row in frame.iter_rows(named=True):
+        token = row["instrument_token"]
+        symbol = dump.symbol_of(token) if dump is not None else None
+        found.append({"symbol": symbol, **row})
+    return found
+
+
+def _instants(frame: Any) -> list[str]:
+    return [name for name, kind in frame.schema.items() if kind.is_temporal()]
+
+
+def _cells(tick: Tick) -> dict[str, str]:
+    decimals = 4 if tick["segment"] in FINE else 2
+    bids, offers = tick["buy_price"], tick["sell_price"]
+    return {
+        "time (IST)": tick["_ist"] or "",
+        "symbol": tick["symbol"] or str(tick["instrument_token"]),
+        "mode": tick["mode"] or "",
+        "last": _number(tick["last_price"], decimals),
+        "change %": _number(tick["change"], 2),
+        "volume": _number(tick["volume_traded"]),
+        "oi": _number(tick["oi"]),
+        "bid": _number(bids[0], decimals) if bids else "",
+        "offer": _number(offers[0], decimals) if offers else "",
+        "quantity": _number(tick["last_traded_quantity"]),
+        "exchange": tick["_exchange"] or "",
+        "connection": tick["connection"] or "",
+        "seq": _number(tick["seq"]),
+    }
+
+
+def _number(value: float | None, decimals: int = 0) -> str:
+    return "" if value is None else f"{value:,.{decimals}f}"
+
+
+def _flat(tick: Tick) -> Iterator[tuple[str, Any]]:
+    """Give the public columns; those of the depth as one column a level, from 0, the best."""
+    for name, value in tick.items():
+        if name in DEPTH:
+            yield from ((f"{name}_{level}", value[level] if value else None) for level in range(5))
+        elif not name.startswith("_"):
+            yield name, value
+
+
+def _print_csv(found: list[Tick]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    for place, tick in enumerate(found):
+        cells = dict(_flat(tick))
+        if place == 0:
+            writer.writerow(cells)
+        writer.writerow(cells.values())

@@ -1,0 +1,119 @@
+"""The values of options, and how amounts and tables are shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pytest
+
+from kiterec.cli import amounts, parameters
+from kiterec.cli.live_view import ConnectionView, RunView, live_text
+from kiterec.cli.tables import Column, table
+from kiterec.clock import to_ns
+
+NS = to_ns(datetime(2026, 1, 5, 4, 30, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30s", 30), ("250ms", 0.25), ("15m", 900), ("1.5h", 5_400), ("7", 7), ("2 min", 120), ("1D", 86_400)],
+)
+def test_a_duration_is_read_in_seconds(text: str, seconds: float) -> None:
+    assert parameters.duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "-3s", "3 weeks", "1e3", "none"])
+def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="write it like 250ms, 30s"):
+        parameters.duration(text)
+
+
+def test_none_is_a_duration_where_it_has_a_meaning() -> None:
+    assert parameters.duration_or_none("none") is None
+    assert parameters.duration_or_none("0") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("64MiB", 64 << 20), ("1GB", 10**9), ("512", 512), ("1.5kb", 1500)]
+)
+def test_a_size_is_read_in_bytes(text: str, size: int) -> None:
+    assert parameters.size(text) == size
+
+
+@pytest.mark.parametrize(("text", "speed"), [("1", 1.0), ("0.5", 0.5), ("10x", 10.0), ("max", None)])
+def test_a_speed_is_a_factor_or_max(text: str, speed: float | None) -> None:
+    assert parameters.speed(text) == speed
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "fast", "inf", "nan"])
+def test_what_is_no_speed_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="no speed"):
+        parameters.speed(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["10:00", "10:00:00.0", "2026-01-05T10:00", "2026-01-05 10:00:00", "2026-01-05T04:30Z"]
+)
+def test_a_time_is_in_ist_and_of_the_day_unless_it_says_otherwise(text: str) -> None:
+    assert parameters.wall_time(text, day_ns=NS + 3_600 * 10**9) == NS
+
+
+def test_what_is_no_time_is_refused_with_an_example() -> None:
+    with pytest.raises(click.BadParameter, match="15:30"):
+        parameters.instant("noon")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1_000, "1 kB"), (1_234_567, "1.23 MB"), (999_900, "1 MB"), (5e12, "5 TB")],
+)
+def test_a_size_is_shown_with_three_digits(count: float, text: str) -> None:
+    assert amounts.size(count) == text
+
+
+@pytest.mark.parametrize(("s", "text"), [(0.25, "0.2s"), (59.9, "59.9s"), (75, "1m 15s"), (3_900, "1h 05m")])
+def test_a_duration_is_shown_in_its_two_largest_units(s: float, text: str) -> None:
+    assert amounts.seconds(s) == text
+
+
+def test_an_instant_is_shown_as_the_clock_in_india_shows_it() -> None:
+    assert amounts.ist_time(NS + 250_999_999) == "10:00:00.250"
+    assert amounts.ist_instant(NS) == "2026-01-05 10:00:00.000"
+
+
+def test_a_table_drops_columns_that_have_no_room_and_never_cuts_a_cell() -> None:
+    columns = [Column("name", left=True), Column("price", 1), Column("comment", 2, left=True)]
+    rows = [{"name": "INFY", "price": "1,500.00", "comment": "a long comment"}]
+    assert table(rows, columns, width=80) == (
+        "name     price  comment\nINFY  1,500.00  a long comment"
+    )  # every line ends with its text
+    assert table(rows, columns, width=20) == "name     price\nINFY  1,500.00"
+    assert table(rows, columns, width=3) == "name\nINFY"
+
+
+def test_a_column_without_content_is_left_out() -> None:
+    columns = [Column("name"), Column("oi", 1)]
+    assert table([{"name": "INFY", "oi": ""}], columns, width=80) == "name\nINFY"
+
+
+@pytest.mark.parametrize("width", [80, 62])
+def test_the_live_view_fits_the_terminal_with_everything_in_it(width: int) -> None:
+    connections = [
+        ConnectionView(f"main-{n}", "connected", 123.4, 123_456, 123_456_789_012, 59.9, 12) for n in range(3)
+    ]
+    text = live_text(connections, RunView(Path("recordings/x"), 3_900, 10**9, 10**6), width=width)
+    assert max(map(len, text.splitlines())) <= width
+    for word in (
+        "main-2",
+        "connected",
+        "123.4",
+        "123,456",
+        "123 GB",
+        "59.9s",
+        "12",
+        "1 GB on disk",
+        "1 MB un",
+    ):
+        assert word in text
