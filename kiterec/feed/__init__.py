@@ -1,0 +1,1 @@
+"""Live connections: every connection of every account, told what is wanted, and brought back when lost."""

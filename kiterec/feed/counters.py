@@ -1,0 +1,32 @@
+"""What one connection counts while it runs: plain numbers that the receive path adds to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Counters:
+    """Totals since the start.
+
+    Attributes:
+        frames: binary messages, heartbeats included.
+        packets: that the frames declare.
+        size: bytes of all messages.
+        heartbeats: frames without packets' room.
+        texts: text messages.
+        connects: handshakes that succeeded.
+        losses: open connections that ended unwanted.
+        gaps: stretches that were missed.
+        refusals: by status or by text.
+    """
+
+    frames: int = 0
+    packets: int = 0
+    size: int = 0
+    heartbeats: int = 0
+    texts: int = 0
+    connects: int = 0
+    losses: int = 0
+    gaps: int = 0
+    refusals: int = 0

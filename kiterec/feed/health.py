@@ -1,0 +1,75 @@
+"""How the feed is, in one word and the reasons for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from kiterec.feed.protocol import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kiterec.feed.stats import ConnectionStats
+
+
+class HealthStatus(StrEnum):
+    """Healthy: all is as wanted; degraded: some of it is not; critical: nothing comes."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How the feed is.
+
+    Attributes:
+        status: the word.
+        reasons: a plain sentence for each thing that is not as it should be; empty when healthy.
+    """
+
+    status: HealthStatus
+    reasons: tuple[str, ...] = ()
+
+
+def judge(
+    connections: Mapping[str, ConnectionStats],
+    *,
+    silence_limit_s: float,
+    why: Mapping[str, str],
+    held: bool,
+    dropped: int = 0,
+) -> Health:
+    """Judge the feed from what its connections are now; a connection that came back leaves no reason behind.
+
+    Args:
+        connections: by name.
+        silence_limit_s: half of it without a message is worth a word.
+        why: what last went wrong on each connection that is not open.
+        held: reading stands still because the recording cannot keep up.
+        dropped: items that consumers have lost since the last look.
+    """
+    reasons: list[str] = []
+    working = 0
+    for name, stats in connections.items():
+        if stats.state != State.OPEN:
+            cause = f": {why[name]}" if why.get(name) else ""
+            reasons.append(f"{name} is {stats.state}{cause}")
+            continue
+        working += 1
+        age = stats.last_heard_age_s
+        if age is not None and not held and age > silence_limit_s / 2:
+            reasons.append(f"{name} has said nothing for {age:.1f} s, the limit is {silence_limit_s:g} s")
+        if stats.pending:
+            reasons.append(f"{name} has {stats.pending:,} instruments still to be told")
+    if held:
+        reasons.append("reading stands still: what takes the frames cannot keep up")
+    if dropped:
+        reasons.append(f"consumers that were too slow lost {dropped:,} items")
+    if not working:
+        return Health(status=HealthStatus.CRITICAL, reasons=tuple(reasons) or ("there is no connection",))
+    status = HealthStatus.DEGRADED if reasons else HealthStatus.HEALTHY
+    return Health(status=status, reasons=tuple(reasons))

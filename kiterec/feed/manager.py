@@ -1,0 +1,362 @@
+"""Every connection of every account, under one roof: start it, say what is wanted, ask how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Self
+
+from kiterec.clock import NS_PER_S, SYSTEM_CLOCK
+from kiterec.errors import AuthError, ConnectionLostError, FeedError, SetupError
+from kiterec.feed.config import FeedConfig
+from kiterec.feed.events import Connected, FeedEvent, Gap, Instant, Lost, Refused, RetryIn, Stopped
+from kiterec.feed.fleet import Fleet
+from kiterec.feed.health import Health, HealthStatus, judge
+from kiterec.feed.protocol import State
+from kiterec.feed.stats import ConnectionStats, FeedStats, add_counters, add_rates
+from kiterec.feed.steps import Changed, NewToken
+from kiterec.feed.subscriptions import ChangeReport, SubscribeReport, Subscriptions, account_of
+from kiterec.wire.packets import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
+
+    from kiterec.clock import Clock
+    from kiterec.feed.account import Account, Secret, TokenSource
+    from kiterec.feed.driver import Driver
+    from kiterec.feed.sink import FrameSink
+    from kiterec.wire.messages import TextMessage
+
+logger = logging.getLogger(__name__)
+
+_CLOCK_INTERVAL_S = 60
+
+
+class TickerManager:
+    """All connections of all accounts, kept alive.
+
+    Use it as an async context manager, or call `start` and `stop`. What is wanted may be said before that.
+
+    Args:
+        accounts: at least one.
+        config: limits and habits.
+        sink: takes every row of every connection; None keeps nothing.
+        clock: of the host; tests give their own.
+        rng: where the jitter of the waits comes from.
+
+    Raises:
+        SetupError: no account, two of the same name or api_key, or more copies than accounts.
+    """
+
+    def __init__(
+        self,
+        accounts: Sequence[Account],
+        config: FeedConfig | None = None,
+        *,
+        sink: FrameSink | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.config = config or FeedConfig()
+        self._clock = clock
+        self._subscriptions = Subscriptions(
+            capacity=self.config.max_instruments_per_connection, copies=self.config.copies
+        )
+        self._fleet = Fleet(
+            self.config,
+            self._subscriptions,
+            sink=sink,
+            clock=clock,
+            rng=rng or random.Random(),  # noqa: S311 -- jitter is no secret
+            on_event=self._on_event,
+            on_text=self._on_text,
+        )
+        if len(accounts) < self.config.copies:
+            raise SetupError(
+                f"{len(accounts)} accounts for {self.config.copies} copies of each instrument; "
+                "give at least one account a copy"
+            )
+        for account in accounts:
+            self._fleet.add(account)
+        self._troubles: dict[str, str] = {}  # what last went wrong on a connection that is not open
+        self._news = asyncio.Event()
+        self._started = False
+        self._stopped = False
+        self._held = False
+        self._upkeep: asyncio.Task[None] | None = None
+        self._health = HealthStatus.CRITICAL
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Start every connection, and return at once; `ready` waits for them.
+
+        Raises:
+            SetupError: it was started before.
+        """
+        if self._started:
+            raise SetupError("this manager was started before; make a new one for a new run")
+        self._started = True
+        for driver in self._fleet.drivers.values():
+            self._fleet.launch(driver)
+        self._upkeep = asyncio.create_task(self._look_after(), name="kiterec upkeep")
+
+    async def stop(self) -> None:
+        """Close every connection and wait until no task or socket is left; may be called in any state."""
+        if self._stopped or not self._started:
+            self._stopped = True
+            return
+        self._stopped = True
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            await asyncio.wait([self._upkeep])
+        await self._fleet.end(list(self._fleet.drivers))
+        self._ring()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition holds; it is looked at after each event of the feed."""
+        while not condition():
+            await self._news.wait()
+
+    async def ready(self) -> None:
+        """Wait until each connection is open and was told all that is wanted, or can never be.
+
+        Raises:
+            AuthError: every access token is refused.
+            ConnectionLostError: every connection was given up.
+        """
+        await self.until(
+            lambda: (
+                self._stopped
+                or all(
+                    driver.protocol.hopeless
+                    or (driver.protocol.state is State.OPEN and not driver.protocol.pending)
+                    for driver in self._fleet.drivers.values()
+                )
+            )
+        )
+        if error := self.failure():
+            raise error
+
+    async def ended(self) -> FeedError | None:
+        """Wait until nothing comes any more: None after `stop`, else why every connection is at its end."""
+        await self.until(lambda: self._stopped or self.failure() is not None)
+        return self.failure()
+
+    def failure(self) -> FeedError | None:
+        """Give the reason why nothing can come any more; None while something can, and after `stop`."""
+        drivers = list(self._fleet.drivers.values())
+        if self._stopped or not drivers or not all(driver.protocol.hopeless for driver in drivers):
+            return None
+        refused = next((d.name for d in drivers if d.protocol.state is State.REFUSED), None)
+        if refused is not None:
+            return AuthError(f"account {account_of(refused)}: {self._troubles.get(refused, 'refused')}")
+        return ConnectionLostError(f"{drivers[0].name}: {self._troubles.get(drivers[0].name, 'given up')}")
+
+    # --- accounts ---
+
+    async def add_account(self, account: Account) -> None:
+        """Add an account while running; its connections start at once.
+
+        Raises:
+            SetupError: its name or api_key is there already.
+        """
+        for driver in self._fleet.add(account):
+            if self._started and not self._stopped:
+                self._fleet.launch(driver)
+
+    async def remove_account(self, name: str) -> tuple[int, ...]:
+        """Close the connections of an account and forget it; give the instruments that nobody holds any more.
+
+        Raises:
+            SetupError: there is no such account.
+        """
+        await self._fleet.end([driver.name for driver in self._fleet.of_account(name)])
+        orphans: list[int] = []
+        for connection in self._fleet.forget(name):
+            orphans += self._subscriptions.remove_connection(connection)
+            self._troubles.pop(connection, None)
+        self._ring()
+        return tuple(orphans)
+
+    def set_access_token(self, account: str, token: Secret | TokenSource) -> None:
+        """Use another access token from the next connect on; connections that were refused come back at once.
+
+        Raises:
+            SetupError: there is no such account.
+        """
+        drivers = self._fleet.of_account(account)
+        self._fleet.credentials[account].replace(token)
+        for driver in drivers:
+            driver.apply(NewToken())
+
+    # --- what is wanted ---
+
+    async def subscribe(
+        self,
+        tokens: Iterable[int],
+        mode: Mode | str | None = None,
+        *,
+        account: str | None = None,
+        partial: bool = False,
+    ) -> SubscribeReport:
+        """Want these instruments; those that are subscribed in another mode change their mode.
+
+        New ones go evenly over the connections that are not refused or given up, or over those of `account`.
+        Returns when it is decided; connections that are open are told in chunks, others when they are back.
+
+        Raises:
+            CapacityError: there is not room for all, and not `partial`; then nothing has changed.
+            SetupError: there is no such account.
+            ValueError: a mode or an instrument_token is impossible.
+        """
+        drivers = self._fleet.drivers.values() if account is None else self._fleet.of_account(account)
+        eligible = [driver.name for driver in drivers if not driver.protocol.hopeless]
+        wanted = self.config.default_mode if mode is None else Mode(mode)
+        report = self._subscriptions.subscribe(tokens, mode=wanted, eligible=eligible, partial=partial)
+        self._tell([*report.placed, *report.changed])
+        return report
+
+    async def unsubscribe(self, tokens: Iterable[int]) -> ChangeReport:
+        """Want these no more; those that were not subscribed are given back as ignored."""
+        report, holders = self._subscriptions.unsubscribe(tokens)
+        self._tell_holders(holders)
+        return report
+
+    async def set_mode(self, tokens: Iterable[int], mode: Mode | str) -> ChangeReport:
+        """Change the mode of instruments; those that are not subscribed are given back as ignored."""
+        report = self._subscriptions.set_mode(tokens, mode=Mode(mode))
+        self._tell(report.changed)
+        return report
+
+    def distribution(self) -> dict[str, dict[str, dict[Mode, int]]]:
+        """Count the instruments that are wanted: account → connection → mode → how many."""
+        view: dict[str, dict[str, dict[Mode, int]]] = {name: {} for name in self._fleet.credentials}
+        for connection, modes in self._subscriptions.distribution().items():
+            view[account_of(connection)][connection] = modes
+        return view
+
+    def _tell(self, tokens: Iterable[int]) -> None:
+        self._tell_holders({token: self._subscriptions.holders(token) for token in tokens})
+
+    def _tell_holders(self, holders: dict[int, tuple[str, ...]]) -> None:
+        changed: dict[str, list[int]] = {}
+        for token, names in holders.items():
+            for name in names:
+                changed.setdefault(name, []).append(token)
+        for name, tokens in changed.items():
+            self._fleet.drivers[name].apply(Changed(tuple(tokens)))
+
+    # --- reading ---
+
+    def pause_reading(self) -> None:
+        """Stop reading every socket: TCP slows the server, and nothing is lost. For back-pressure."""
+        self._held = True
+        for driver in self._fleet.running():
+            driver.hold(self)
+
+    def resume_reading(self) -> None:
+        """Read again; each connection writes a `backpressure` row with both ends."""
+        self._held = False
+        for driver in self._fleet.running():
+            driver.release(self)
+
+    # --- how it is ---
+
+    def stats(self) -> FeedStats:
+        """Give the numbers of now."""
+        connections = {name: self._connection_stats(driver) for name, driver in self._fleet.drivers.items()}
+        by_account = {
+            account: add_counters(
+                stats.counters for name, stats in connections.items() if account_of(name) == account
+            )
+            for account in self._fleet.credentials
+        }
+        return FeedStats(
+            connections=connections,
+            accounts=by_account,
+            total=add_counters(by_account.values()),
+            rates=add_rates(stats.rates for stats in connections.values()),
+        )
+
+    def health(self) -> Health:
+        """Judge how the feed is now."""
+        connections = {name: self._connection_stats(driver) for name, driver in self._fleet.drivers.items()}
+        return judge(
+            connections,
+            silence_limit_s=self.config.silence_limit_s,
+            why=self._troubles,
+            held=self._held,
+        )
+
+    def _connection_stats(self, driver: Driver) -> ConnectionStats:
+        protocol = driver.protocol
+        age_ns = self._clock.monotonic_ns() - protocol.last_heard.monotonic_ns
+        return ConnectionStats(
+            state=protocol.state.value,
+            epoch=protocol.epoch,
+            counters=add_counters([driver.counters]),
+            rates=self._fleet.meters[driver.name].rates(),
+            instruments=sum(self._subscriptions.distribution()[driver.name].values()),
+            pending=protocol.pending,
+            last_heard_age_s=age_ns / NS_PER_S if protocol.state is State.OPEN else None,
+        )
+
+    async def _look_after(self) -> None:
+        seconds = 0
+        while True:
+            self._each_second(seconds)
+            seconds += 1
+            await asyncio.sleep(1)
+
+    def _each_second(self, seconds: int) -> None:
+        now = self._clock.monotonic_ns()
+        for driver in self._fleet.running():
+            self._fleet.meters[driver.name].sample(now, driver.counters)
+            if seconds and seconds % _CLOCK_INTERVAL_S == 0:
+                self._fleet.write_clock(driver)
+        if seconds % max(1, round(self.config.health_interval_s)) == 0:
+            self._log_health()
+
+    def _log_health(self) -> None:
+        health = self.health()
+        if health.status is not self._health:
+            self._health = health.status
+            logger.info("health=%s %s", health.status, "; ".join(health.reasons))
+
+    # --- what the connections say ---
+
+    def _on_event(self, event: FeedEvent) -> None:
+        if isinstance(event, Connected):
+            self._troubles.pop(event.connection, None)
+            logger.info("connection=%s connected epoch=%d", event.connection, event.epoch)
+        elif isinstance(event, Lost | Refused | RetryIn | Stopped):
+            if not (isinstance(event, Refused) and event.status is None):
+                self._troubles.setdefault(event.connection, event.reason)
+            if isinstance(event, Refused):
+                self._troubles[event.connection] = event.reason
+            if isinstance(event, Lost | Refused):
+                level = logging.INFO if isinstance(event, Lost) and event.wanted else logging.WARNING
+                logger.log(level, "connection=%s %s", event.connection, event.reason)
+        elif isinstance(event, Gap):
+            seconds = event.duration_ns / NS_PER_S
+            logger.warning("connection=%s gap_s=%.3f because %s", event.connection, seconds, event.reason)
+        self._ring()
+
+    def _on_text(self, connection: str, message: TextMessage, at: Instant) -> None:
+        """Take a text message."""
+
+    def _ring(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
