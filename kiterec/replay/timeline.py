@@ -34,8 +34,8 @@ class TimelineBatch:
     Shape: one row per message; the four columns are equally long and may be empty.
 
     Attributes:
-        due_ns: when the message is due, in nanoseconds since the start of the timeline; never goes back, neither
-            inside a batch nor from a batch to the next.
+        due_ns: when the message is due, in nanoseconds since the start of the timeline; never goes back,
+            neither inside a batch nor from a batch to the next.
         connection: index into `Timeline.connections`.
         kind: a `TimelineKind`.
         payloads: the messages byte for byte, without nulls. Frames as on the wire: packet count, then each
@@ -68,8 +68,8 @@ class InstrumentUniverse:
     """The instruments whose state is known before the first message, so that a snapshot can be given at once.
 
     Attributes:
-        frames: binary frames as on the wire that hold one packet per instrument, each in the highest mode that
-            the timeline will give it. They are the state at the start and are not sent as messages.
+        frames: binary frames as on the wire that hold one packet per instrument, each in the highest mode
+            that the timeline will give it. They are the state at the start and are not sent as messages.
     """
 
     frames: Payloads
@@ -78,7 +78,7 @@ class InstrumentUniverse:
 class Timeline(Protocol):
     """What a `ReplayServer` serves: a recording, or a synthetic market.
 
-    Batches are small enough to make without being noticed (about a second of market, or a few megabytes), because
+    Batches are small enough to make without being noticed (about a second of market, or a megabyte), because
     the next one is made while the last is being sent. A timeline may be endless.
     """
 

@@ -1,0 +1,136 @@
+"""What a client gets of a timeline: its own instruments in its own modes, or one recorded connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from kiterec.replay.framing import CUT_LENGTH, join_packets, mode_bit
+from kiterec.replay.instrument_index import UNKNOWN
+from kiterec.replay.timeline import TimelineKind
+from kiterec.wire.packets import Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+    from kiterec.replay.market import Market, MarketBatch
+    from kiterec.replay.subscriptions import Subscriptions
+
+_FULL = mode_bit(Mode.FULL)
+
+
+class View(Protocol):
+    """Picks a client's share."""
+
+    def messages(self, batch: MarketBatch, begin: int, end: int) -> list[bytes | str]:
+        """Give what the client gets of the messages `begin` up to, without, `end`."""
+        ...
+
+
+class ExactView:
+    """A recorded connection, byte for byte, heartbeats and all, whatever the client asks."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: int) -> None:
+        self._connection = connection
+
+    def messages(self, batch: MarketBatch, begin: int, end: int) -> list[bytes | str]:
+        """Give the connection's messages of these rows."""
+        source = batch.source
+        kinds = source.kind[begin:end]
+        mine = (source.connection[begin:end] == self._connection) & (kinds != TimelineKind.DISCONNECT)
+        rows = np.flatnonzero(mine)
+        texts = kinds[rows] == TimelineKind.TEXT
+        messages = [batch.message(row) for row in (rows + begin).tolist()]
+        return [
+            message.decode(errors="replace") if text else message
+            for message, text in zip(messages, texts.tolist(), strict=True)
+        ]
+
+
+class SubscribedView:
+    """What Kite would send for a client's subscriptions.
+
+    The modes lie in an array over the market's instruments; it is made anew when the market shows new ones.
+    """
+
+    __slots__ = ("_market", "_modes", "_subscriptions")
+
+    def __init__(self, market: Market, subscriptions: Subscriptions) -> None:
+        self._market = market
+        self._subscriptions = subscriptions
+        self._modes = np.zeros(0, np.uint8)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the subscriptions again, after they or the market's instruments have changed."""
+        modes = self._subscriptions.modes
+        tokens = np.fromiter(modes.keys(), np.uint32, len(modes))
+        bits = np.fromiter(modes.values(), np.uint8, len(modes))
+        position = self._market.index.find(tokens)
+        shown = position != UNKNOWN
+        self._modes = np.zeros(len(self._market.index), np.uint8)
+        self._modes[position[shown]] = bits[shown]
+
+    def messages(self, batch: MarketBatch, begin: int, end: int) -> list[bytes | str]:
+        """Give recorded frames untouched where all of them is wanted as recorded, rebuilt ones otherwise."""
+        if len(self._modes) != len(self._market.index):
+            self.refresh()
+        packets = batch.packets
+        first, last = int(packets.begin[begin]), int(packets.begin[end])
+        mode = self._modes[batch.instrument[first:last]]
+        if mode.size and (mode == _FULL).all():
+            length: npt.NDArray[Any] = packets.length[first:last]
+            chosen = np.ones(last - first, np.bool_)
+        else:
+            length = CUT_LENGTH[mode, packets.length[first:last]]
+            chosen = (
+                (mode & batch.sendable()[first:last]) != 0 if mode.any() else np.zeros(last - first, np.bool_)
+            )
+        return _assemble(batch, begin, end, chosen, length)
+
+    def snapshot(self, tokens: Iterable[int]) -> bytes | None:
+        """Give the state of these instruments now, in their modes; None when nothing is known of any."""
+        modes = self._subscriptions.modes
+        asked = np.array([token for token in tokens if token in modes], np.uint32)
+        position = self._market.index.find(asked)
+        bits = np.array([modes[token] for token in asked.tolist()], np.uint8)
+        rows, recorded = self._market.last_packets(position[position != UNKNOWN])
+        length = CUT_LENGTH[bits[position != UNKNOWN], recorded]
+        known = np.flatnonzero(length)
+        offset = known * rows.shape[1]
+        frames = join_packets(rows.reshape(-1), offset, length[known], np.zeros(len(known), np.int64))
+        return frames[0] if frames else None
+
+
+def _assemble(
+    batch: MarketBatch,
+    begin: int,
+    end: int,
+    chosen: npt.NDArray[np.bool_],
+    length: npt.NDArray[Any],
+) -> list[bytes | str]:
+    """Put a client's messages in their order."""
+    packets = batch.packets
+    first, last = int(packets.begin[begin]), int(packets.begin[end])
+    message = packets.message[first:last] - begin
+    counts = np.diff(packets.begin[begin : end + 1])
+    as_recorded = chosen & (length == packets.length[first:last])
+    untouched = packets.intact[begin:end] & (
+        np.bincount(message[as_recorded], minlength=end - begin) == counts
+    )
+    rebuilt = chosen & ~untouched[message]
+    frames = join_packets(
+        packets.data,
+        packets.offset[first:last][rebuilt],
+        length[rebuilt].astype(np.uint8),
+        message[rebuilt],
+    )
+    out: dict[int, bytes | str] = {row: text for row, text in batch.texts.items() if begin <= row < end}
+    out.update((row, batch.message(row)) for row in (np.flatnonzero(untouched) + begin).tolist())
+    out.update(zip((np.unique(message[rebuilt]) + begin).tolist(), frames, strict=True))
+    return [out[row] for row in sorted(out)]

@@ -1,0 +1,34 @@
+"""How much a client of the fake Kite may ask for and leave unread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The server's bounds: the first two are Kite's, the others protect this process.
+
+    Attributes:
+        connections_per_api_key: the next one is refused with 429.
+        instruments_per_connection: new ones above it are refused with an error text.
+        request_bytes: a longer request ends the connection with close code 1009.
+        connections: open sockets of any kind; more are dropped before they are listened to.
+        unread_bytes: a client that leaves more than this unread is cut off.
+        stall_s: how long a client may read nothing while the replay waits for it.
+
+    Raises:
+        ValueError: a bound is not positive.
+    """
+
+    connections_per_api_key: int = 3
+    instruments_per_connection: int = 3_000
+    request_bytes: int = 1 << 20
+    connections: int = 256
+    unread_bytes: int = 16 << 20
+    stall_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not getattr(self, field.name) > 0:
+                raise ValueError(f"{field.name} must be positive, got {getattr(self, field.name)}")

@@ -1,0 +1,130 @@
+"""The market as the replay has reached it: a batch of the timeline with all that the clients' shares need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow.compute as pc
+
+from kiterec.replay.instrument_index import InstrumentIndex
+from kiterec.replay.market_state import MarketState
+from kiterec.replay.owners import Owners
+from kiterec.replay.packet_batch import locate_packets, no_packets
+from kiterec.replay.texts import TextFilter
+from kiterec.replay.timeline import TimelineKind
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from kiterec.replay.packet_batch import PacketBatch
+    from kiterec.replay.timeline import InstrumentUniverse, TimelineBatch
+
+
+class MarketBatch:
+    """A batch of the timeline after redundancy is taken out.
+
+    Attributes:
+        packets: those that may be sent.
+        instrument: position in the index, one per packet.
+        texts: the text messages that clients get, by row.
+    """
+
+    __slots__ = ("_messages", "_sendable", "_state", "instrument", "packets", "source", "texts")
+
+    def __init__(
+        self,
+        source: TimelineBatch,
+        packets: PacketBatch,
+        instrument: npt.NDArray[np.int32],
+        texts: dict[int, str],
+        state: MarketState,
+    ) -> None:
+        self.source = source
+        self.packets = packets
+        self.instrument = instrument
+        self.texts = texts
+        self._state = state
+        self._sendable: npt.NDArray[np.uint8] | None = None
+        self._messages: dict[int, bytes] = {}
+
+    @classmethod
+    def untouched(cls, source: TimelineBatch) -> MarketBatch:
+        """Give a batch whose messages are only passed on, as in exact mode."""
+        return cls(source, no_packets(len(source)), np.empty(0, np.int32), {}, MarketState())
+
+    def bytes_before(self) -> npt.NDArray[np.int64]:
+        """Give how many bytes of messages precede each message, and at last their sum.
+
+        Shape: one entry per message and one more, rising.
+        """
+        size = pc.binary_length(self.source.payloads).to_numpy(zero_copy_only=False)
+        return np.concatenate([[0], np.cumsum(size, dtype=np.int64)])
+
+    def sendable(self) -> npt.NDArray[np.uint8]:
+        """Give the modes in which each packet is sent; worked out when the first client needs it."""
+        if self._sendable is None:
+            self._sendable = self._state.sendable()
+        return self._sendable
+
+    def message(self, row: int) -> bytes:
+        """Give a message as it was recorded; the same object for every client."""
+        message = self._messages.get(row)
+        if message is None:
+            message = self._messages[row] = self.source.payloads[row].as_py()
+        return message
+
+
+class Market:
+    """Everything that is known of the market at the replay's instant."""
+
+    __slots__ = ("_owners", "_state", "_texts", "index")
+
+    def __init__(self) -> None:
+        self.index = InstrumentIndex()
+        self._owners = Owners()
+        self._state = MarketState()
+        self._texts = TextFilter()
+
+    def open(self, universe: InstrumentUniverse) -> None:
+        """Take over the state before the first message."""
+        packets = locate_packets(universe.frames)
+        instrument = self._positions(packets)
+        self._state.enter(packets, instrument, instruments=len(self.index))
+        self._state.advance(0, len(packets))
+
+    def enter(self, batch: TimelineBatch, packets: PacketBatch) -> MarketBatch:
+        """Begin the next batch; `advance` then goes through it."""
+        instrument = self._positions(packets)
+        row = packets.message
+        keep = self._owners.claim(instrument, batch.connection[row], batch.due_ns[row], packets.length)
+        if keep is not None:
+            packets, instrument = packets.where(keep), instrument[keep]
+        for gone in np.flatnonzero(batch.kind == TimelineKind.DISCONNECT):
+            self._owners.release(int(batch.connection[gone]))
+        self._state.enter(packets, instrument, instruments=len(self.index))
+        return MarketBatch(batch, packets, instrument, self._texts_of(batch), self._state)
+
+    def advance(self, batch: MarketBatch, begin: int, end: int) -> None:
+        """Go past the messages `begin` up to, without, `end`."""
+        self._state.advance(int(batch.packets.begin[begin]), int(batch.packets.begin[end]))
+
+    def last_packets(
+        self, instruments: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """Give the last packet of each instrument in 184 bytes, and its length; 0: none yet."""
+        return self._state.packets(instruments)
+
+    def _positions(self, packets: PacketBatch) -> npt.NDArray[np.int32]:
+        positions = self.index.add(packets.token)
+        self._owners.grow(len(self.index))
+        return positions
+
+    def _texts_of(self, batch: TimelineBatch) -> dict[int, str]:
+        texts = {}
+        for row in np.flatnonzero(batch.kind == TimelineKind.TEXT).tolist():
+            payload = batch.payloads[row].as_py()
+            connection, due_ns = int(batch.connection[row]), int(batch.due_ns[row])
+            if self._texts.lets_through(payload, connection=connection, due_ns=due_ns):
+                texts[row] = payload.decode(errors="replace")
+        return texts

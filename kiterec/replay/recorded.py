@@ -1,0 +1,141 @@
+"""A recording as a timeline: what was received, in the order of seq, paced by the recorder's steady clock."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kiterec.errors import ReplayError
+from kiterec.replay.timeline import TimelineBatch, TimelineKind
+from kiterec.store.folder import open_folder
+from kiterec.store.transcript import read_transcript
+from kiterec.ticks.instruments import InstrumentDump
+from kiterec.wire.transcript import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from kiterec.replay.timeline import InstrumentUniverse
+
+_KINDS: Final = {
+    Kind.BINARY: TimelineKind.BINARY,
+    Kind.TEXT: TimelineKind.TEXT,
+    Kind.DISCONNECTED: TimelineKind.DISCONNECT,
+}
+_BATCH_ROWS: Final = 4096
+_BATCH_BYTES: Final = 1 << 20
+
+
+class RecordedTimeline:
+    """What was received in a recording, heartbeats included.
+
+    The start of the timeline is the first row of the transcript, of whatever kind.
+
+    Args:
+        path: the recording's folder; one that is still being written is served up to its last whole batch.
+        begin_ns: leave out what was received before this instant (UTC, since the epoch).
+        end_ns: and from this instant on.
+
+    Raises:
+        ManifestError: there is no recording, or it is of a newer format.
+        ReplayError: the recording has no connection.
+    """
+
+    universe: InstrumentUniverse | None = None
+
+    def __init__(self, path: Path | str, *, begin_ns: int | None = None, end_ns: int | None = None) -> None:
+        self._folder = open_folder(path)
+        self._begin_ns, self._end_ns = begin_ns, end_ns
+        self._connections = tuple(sorted(self._folder.connections(), key=_natural))
+        if not self._connections:
+            raise ReplayError(f"{self._folder.path} holds no connection; nothing was recorded there")
+
+    def __repr__(self) -> str:
+        return f"RecordedTimeline({str(self._folder.path)!r})"
+
+    @property
+    def connections(self) -> Sequence[str]:
+        """Give the recorded connections' names, `main-2` before `main-10`."""
+        return self._connections
+
+    def instruments_csv(self) -> bytes | None:
+        """Give the dump that was kept with the recording."""
+        path = self._folder.instruments_path
+        if not path.exists():
+            return None
+        return InstrumentDump.from_parquet(path).table.write_csv().encode()
+
+    def batches(self) -> Iterator[TimelineBatch]:
+        """Give the received messages, about a megabyte at a time.
+
+        Raises:
+            CorruptPartError: a part does not check.
+        """
+        columns = ["connection", "monotonic_ns", "kind", "payload"]
+        start_ns: int | None = None
+        latest_ns = 0
+        rows = read_transcript(
+            self._folder.path, columns=columns, begin_ns=self._begin_ns, end_ns=self._end_ns
+        )
+        for batch in rows:
+            if not batch.num_rows:
+                continue
+            monotonic_ns = batch.column("monotonic_ns").to_numpy()
+            if start_ns is None:
+                start_ns = int(monotonic_ns[0])
+            # A machine that was restarted between two recordings merged into one starts its clock anew; time
+            # then stands still in the timeline instead of going back.
+            due_ns = np.maximum.accumulate(np.maximum(monotonic_ns - start_ns, latest_ns))
+            latest_ns = int(due_ns[-1])
+            yield from _cut(self._served(batch, due_ns))
+
+    def _served(
+        self, batch: pa.RecordBatch, due_ns: np.ndarray[tuple[int], np.dtype[np.int64]]
+    ) -> TimelineBatch:
+        kind = _translate(batch.column("kind"), {str(name): int(code) for name, code in _KINDS.items()})
+        names = {name: number for number, name in enumerate(self._connections)}
+        connection = _translate(batch.column("connection"), names)
+        rows = np.flatnonzero((kind >= 0) & (connection >= 0))
+        payloads = batch.column("payload")
+        if len(rows) != batch.num_rows:
+            payloads = payloads.take(pa.array(rows))
+        return TimelineBatch(
+            due_ns=due_ns[rows],
+            connection=connection[rows],
+            kind=kind[rows].astype(np.uint8),
+            payloads=payloads,
+        )
+
+
+def _translate(
+    column: pa.DictionaryArray, numbers: dict[str, int]
+) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
+    """Give each row's word as its number, -1 for a word that has none."""
+    table = np.array([numbers.get(word, -1) for word in column.dictionary.to_pylist()], np.int16)
+    return table[column.indices.to_numpy()]
+
+
+def _cut(batch: TimelineBatch) -> Iterator[TimelineBatch]:
+    """Cut a batch to pieces of about a megabyte."""
+    if not len(batch):
+        return
+    size = pc.binary_length(batch.payloads).to_numpy(zero_copy_only=False)
+    megabyte = np.cumsum(size, dtype=np.int64) // _BATCH_BYTES
+    number = megabyte + np.arange(len(batch)) // _BATCH_ROWS
+    begins = np.flatnonzero(np.diff(number, prepend=-1)).tolist()
+    for begin, end in zip(begins, [*begins[1:], len(batch)], strict=True):
+        yield TimelineBatch(
+            due_ns=batch.due_ns[begin:end],
+            connection=batch.connection[begin:end],
+            kind=batch.kind[begin:end],
+            payloads=batch.payloads.slice(begin, end - begin),
+        )
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(digits or -1), word) for word, digits in re.findall(r"(\D*)(\d*)", name)]

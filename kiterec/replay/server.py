@@ -1,0 +1,271 @@
+"""The fake Kite: one port that speaks Kite's WebSocket wire and its instrument dump, from any timeline."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from typing import TYPE_CHECKING, Final, Literal, Self
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Response
+from websockets.protocol import State
+
+from kiterec.errors import ReplayError
+from kiterec.replay.admission import Admission
+from kiterec.replay.audience import Audience
+from kiterec.replay.client import HIGH_WATER_BYTES, Client
+from kiterec.replay.client_view import ExactView, SubscribedView
+from kiterec.replay.greeting import greeting_of
+from kiterec.replay.http_pages import Page, Pages
+from kiterec.replay.limits import Limits
+from kiterec.replay.market import Market
+from kiterec.replay.pace import Pace
+from kiterec.replay.playback import Playback
+from kiterec.replay.sockets import KiteConnection, Room
+from kiterec.replay.stats import ReplayStats, Tally
+from kiterec.replay.wire_log import wire_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from websockets.asyncio.server import Server
+    from websockets.http11 import Request
+
+    from kiterec.replay.timeline import Timeline
+
+logger = logging.getLogger(__name__)
+
+AtEnd = Literal["close", "hold"]
+
+_NORMAL: Final = 1000
+_GOING_AWAY: Final = 1001
+_INTERNAL_ERROR: Final = 1011
+_HANDSHAKE_S: Final = 10.0
+_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+
+
+class ReplayServer:
+    """Serves a timeline as Kite would; an async context manager.
+
+    Args:
+        timeline: what to serve.
+        host: where to listen. The vendor's terms restrict redistribution: only loopback is without a warning.
+        port: 0 for any free one.
+        speed: seconds of the timeline per real second; None for as fast as the clients take it.
+        exact: client n gets recorded connection n byte for byte, whatever it asks, and nothing else while the
+            timeline runs.
+        credentials: access_token by api_key; None lets every client in.
+        wait_for_clients: how many clients must be there before the clock starts: connected ones in exact
+            mode, subscribed ones otherwise. None: one, and in exact mode one per recorded connection.
+        at_end: `close` every connection with code 1000, or `hold` them with heartbeats.
+        limits: bounds of what clients may do.
+
+    Raises:
+        ValueError: an impossible option.
+    """
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        speed: float | None = 1.0,
+        exact: bool = False,
+        credentials: Mapping[str, str] | None = None,
+        wait_for_clients: int | None = None,
+        at_end: AtEnd = "close",
+        limits: Limits | None = None,
+    ) -> None:
+        if at_end not in {"close", "hold"}:
+            raise ValueError(f"at_end is close or hold, got {at_end!r}")
+        if wait_for_clients is None:
+            wait_for_clients = len(timeline.connections) if exact else 1
+        if wait_for_clients < 0:
+            raise ValueError(f"wait_for_clients cannot be negative, got {wait_for_clients}")
+        self._timeline = timeline
+        self._host, self._asked_port = host, port
+        self._at_end = at_end
+        self._limits = limits or Limits()
+        self._market = None if exact else Market()
+        self._tally = Tally()
+        self._audience = Audience(expected=wait_for_clients, silent_count=exact)
+        self._admission = Admission(
+            credentials=credentials,
+            connections_per_api_key=self._limits.connections_per_api_key,
+            seats=timeline.connections if exact else None,
+        )
+        self._room = Room(self._admission, limit=self._limits.connections)
+        self._pace = Pace(speed)
+        self._greeting = ""
+        self._pages = Pages(None)
+        self._server: Server | None = None
+        self._run: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """Give the port that is listened on.
+
+        Raises:
+            ReplayError: the server is not started.
+        """
+        if self._server is None:
+            raise ReplayError("the replay server is not started; use it in `async with`")
+        port: int = next(iter(self._server.sockets)).getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """Give the WebSocket address, to be used as a client's root."""
+        return f"ws://{self._host}:{self.port}"
+
+    @property
+    def http_url(self) -> str:
+        """Give the address of the instrument dump's host."""
+        return f"http://{self._host}:{self.port}"
+
+    def stats(self) -> ReplayStats:
+        """Give what the replay has done so far."""
+        return self._tally.stats(clients=len(self._audience))
+
+    async def finished(self) -> None:
+        """Wait until the timeline is served to its end and, with `close`, the connections are closed.
+
+        Raises:
+            ReplayError: the server is not started.
+            KiterecError: the timeline could not be read to its end.
+        """
+        if self._run is None:
+            raise ReplayError("the replay server is not started; use it in `async with`")
+        await asyncio.shield(self._run)
+
+    async def __aenter__(self) -> Self:
+        """Start to listen.
+
+        Raises:
+            ReplayError: the port is in use or the host cannot be listened on.
+        """
+        csv = await asyncio.to_thread(self._timeline.instruments_csv)
+        self._pages = Pages(csv)
+        self._greeting = await asyncio.to_thread(greeting_of, self._timeline, csv)
+        if self._market is not None and (universe := self._timeline.universe) is not None:
+            self._market.open(universe)
+        self._server = await self._listen()
+        if self._host not in _LOOPBACK:
+            logger.warning("replay listens beyond this machine host=%s; mind the vendor's terms", self._host)
+        self._run = asyncio.create_task(self._play(), name="kiterec-replay")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop: the clients are told that the server goes away."""
+        if self._run is not None:
+            self._run.cancel()
+            await asyncio.wait([self._run])
+        self._audience.dismiss(_GOING_AWAY, "replay stopped")
+        if self._server is not None:
+            self._server.close()
+            await self._room.empty()
+            await self._server.wait_closed()
+
+    async def _listen(self) -> Server:
+        try:
+            return await serve(
+                self._serve,
+                self._host,
+                self._asked_port,
+                process_request=self._answer,
+                create_connection=self._room.connection_class(),
+                compression=None,
+                max_size=self._limits.request_bytes,
+                open_timeout=_HANDSHAKE_S,
+                ping_interval=None,
+                write_limit=HIGH_WATER_BYTES,
+                server_header=None,
+                logger=wire_logger(),
+            )
+        except OSError as reason:
+            where = f"port {self._asked_port} of {self._host}"
+            if reason.errno == errno.EADDRINUSE:
+                raise ReplayError(
+                    f"{where} is in use; stop the program that has it, or take any free port with --port 0"
+                ) from None
+            raise ReplayError(f"cannot listen on {where}: {reason.strerror or reason}") from None
+
+    async def _play(self) -> None:
+        playback = Playback(
+            self._timeline,
+            market=self._market,
+            audience=self._audience,
+            pace=self._pace,
+            tally=self._tally,
+        )
+        try:
+            await playback.run()
+        except Exception as reason:
+            self._tally.state = "failed"
+            logger.error("replay failed reason=%s", reason)  # noqa: TRY400 -- `finished` raises it
+            self._audience.dismiss(_INTERNAL_ERROR, "replay failed")
+            raise
+        if self._at_end == "close":
+            self._audience.dismiss(_NORMAL, "replay finished")
+            await self._room.goodbyes()
+
+    async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Let a client in (None), or answer it over HTTP."""
+        path, _, query = request.path.partition("?")
+        upgrade = request.headers.get("Upgrade", "")
+        if upgrade.lower() != "websocket" or path not in {"", "/"}:
+            return _response(await self._pages.answer(getattr(request, "method", "GET"), path))
+        if not isinstance(connection, KiteConnection) or connection.state is not State.CONNECTING:
+            return None
+        admitted = self._admission.admit(query)
+        if isinstance(admitted, Page):
+            self._tally.refused[admitted.status] += 1
+            logger.info("connection refused status=%d", admitted.status)
+            return _response(admitted)
+        connection.ticket = admitted
+        return None
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        """Serve one client until its connection ends."""
+        if not isinstance(connection, KiteConnection) or connection.ticket is None:
+            return
+        if self._at_end == "close" and self._tally.state in {"finished", "failed"}:
+            await connection.close(_NORMAL, "replay finished")
+            return
+        client = self._welcome(connection, number=connection.ticket.number, seat=connection.ticket.seat)
+        try:
+            async for message in connection:
+                client.hear(message)
+        except ConnectionClosed as reason:
+            logger.debug("connection lost client=%s code=%s", client.name, reason.rcvd and reason.rcvd.code)
+        finally:
+            self._audience.leave(client)
+            logger.info("client left client=%s clients=%d", client.name, len(self._audience))
+
+    def _welcome(self, connection: KiteConnection, *, number: int, seat: int | None) -> Client:
+        client = Client(
+            f"client-{number}",
+            connection,
+            limits=self._limits,
+            tally=self._tally,
+            on_subscribed=self._audience.noticed,
+        )
+        if seat is not None:
+            client.serve_exactly(ExactView(seat))
+        elif self._market is not None:
+            client.serve(SubscribedView(self._market, client.subscriptions), greeting=self._greeting)
+        self._audience.join(client)
+        logger.info("client joined client=%s clients=%d", client.name, len(self._audience))
+        return client
+
+
+def _response(page: Page) -> Response:
+    headers = Headers({**page.headers, "Content-Length": str(len(page.body)), "Connection": "close"})
+    return Response(page.status.value, page.status.phrase, headers, page.body)
