@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -109,11 +110,20 @@ def nothing(dtype: pl.DataType, size: int, nulls: Nulls) -> pa.Array:
 
 
 def _array(dtype: pl.DataType, size: int, values: pa.Buffer, bitmap: pa.Buffer | None) -> pa.Array:
+    arrow, inner = _arrow_type(dtype)
+    if inner is None:
+        return pa.Array.from_buffers(arrow, size, [bitmap, values])
+    child = pa.Array.from_buffers(inner, size * DEPTH_LEVELS, [None, values])
+    return pa.Array.from_buffers(arrow, size, [bitmap], children=[child])
+
+
+@lru_cache(maxsize=64)
+def _arrow_type(dtype: pl.DataType) -> tuple[pa.DataType, pa.DataType | None]:
+    """Give the Arrow type of a column, and of its elements if it is a depth."""
     if isinstance(dtype, pl.Array):
         inner = _ARROW[cast("pl.DataType", dtype.inner)]
-        child = pa.Array.from_buffers(inner, size * DEPTH_LEVELS, [None, values])
-        return pa.Array.from_buffers(pa.list_(inner, DEPTH_LEVELS), size, [bitmap], children=[child])
-    return pa.Array.from_buffers(_ARROW[dtype], size, [bitmap, values])
+        return pa.list_(inner, DEPTH_LEVELS), inner
+    return _ARROW[dtype], None
 
 
 def pick(words: pl.Series, codes: NDArray[Any]) -> pl.Series:

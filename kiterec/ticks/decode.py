@@ -13,7 +13,7 @@ import pyarrow as pa
 from kiterec.ticks import columns as build
 from kiterec.ticks.find import Packets, find_packets
 from kiterec.ticks.kernels import decode_fields, gather_words
-from kiterec.ticks.schema import COLUMNS, INSTANT, MODE, check_columns, segment_enum, tick_schema
+from kiterec.ticks.schema import COLUMNS, INSTANT, MODE, check_columns, column_types, segment_enum
 from kiterec.wire.packets import LAYOUTS
 from kiterec.wire.segments import SEGMENTS
 from kiterec.wire.transcript import Kind
@@ -96,8 +96,7 @@ def decode(
     Source:
         https://kite.trade/docs/connect/v3/websocket/#message-structure
     """
-    schema = tick_schema(prices, segments=segments)
-    asked = check_columns(columns, schema)
+    asked = check_columns(columns, column_types(prices, segments))
     payloads = _as_arrow(frames)
     times = None if received_at is None else np.asarray(received_at, np.int64)
     if times is not None and times.size != len(payloads):
@@ -129,7 +128,7 @@ def decode_batch(
     Raises:
         ValueError: an unknown column or kind of price.
     """
-    asked = check_columns(columns, tick_schema(prices, segments=segments))
+    asked = check_columns(columns, column_types(prices, segments))
     packets, context = find_in_batch(batch)
     if tokens is not None:
         packets = packets.select(np.isin(read_tokens(packets), tokens))
@@ -168,7 +167,7 @@ def decode_packets(
     segments: SegmentTable = SEGMENTS,
 ) -> pl.DataFrame:
     """Decode packets of known lengths into these columns, in this order."""
-    schema = tick_schema(prices, segments=segments)
+    schema = column_types(prices, segments)
     wanted = frozenset(columns)
     table = _segment_arrays(segments)
     size = len(packets)
@@ -245,11 +244,13 @@ def _context_columns(
 
 def _frame(columns: Sequence[str], ready: dict[str, pa.Array | pl.Series]) -> pl.DataFrame:
     """Put the columns together in the asked order."""
-    arrow = {name: column for name, column in ready.items() if not isinstance(column, pl.Series)}
-    if arrow:
-        table = pl.DataFrame(pa.table(list(arrow.values()), names=list(arrow)))
-        ready |= {column.name: column for column in table.get_columns()}
-    return pl.DataFrame([ready[name].alias(name) for name in columns])
+    arrow = [name for name in columns if not isinstance(ready[name], pl.Series)]
+    frame = pl.DataFrame(pa.table([ready[name] for name in arrow], names=arrow)) if arrow else pl.DataFrame()
+    for place, name in enumerate(columns):
+        made = ready[name]
+        if isinstance(made, pl.Series):
+            frame.insert_column(place, made.rename(name))
+    return frame
 
 
 def _as_arrow(frames: Any) -> pa.Array:

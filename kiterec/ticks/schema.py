@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
@@ -11,7 +13,7 @@ from kiterec.wire.packets import DEPTH_FIELDS, DEPTH_LEVELS, LAYOUTS, Mode
 from kiterec.wire.segments import SEGMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from kiterec.wire.segments import SegmentTable
 
@@ -129,9 +131,15 @@ def tick_schema(prices: Prices = "float", *, segments: SegmentTable = SEGMENTS) 
     Raises:
         ValueError: `prices` is neither.
     """
+    return pl.Schema(column_types(prices, segments))
+
+
+@lru_cache(maxsize=16)
+def column_types(prices: Prices, segments: SegmentTable) -> Mapping[str, pl.DataType]:
+    """Give the same, read-only and without making it anew for each batch."""
     if prices not in {"float", "int"}:
         raise ValueError(f'prices={prices!r} is unknown; give "float" or "int"')
-    return pl.Schema(
+    return MappingProxyType(
         {
             column.name: column.dtype(prices, segments)
             for column in COLUMNS
@@ -143,18 +151,18 @@ def tick_schema(prices: Prices = "float", *, segments: SegmentTable = SEGMENTS) 
 TICK_SCHEMA: Final = tick_schema()
 
 
-def check_columns(columns: Iterable[str] | None, schema: pl.Schema) -> list[str]:
+def check_columns(columns: Iterable[str] | None, schema: Mapping[str, pl.DataType]) -> list[str]:
     """Give the asked columns in the asked order; all of the schema for None.
 
     Raises:
         ValueError: a name is not a column, or comes twice.
     """
     if columns is None:
-        return schema.names()
+        return list(schema)
     asked = [columns] if isinstance(columns, str) else list(columns)
     unknown = [name for name in asked if name not in schema]
     if unknown:
-        raise ValueError(f"no column {', '.join(map(repr, unknown))}; there are {', '.join(schema.names())}")
+        raise ValueError(f"no column {', '.join(map(repr, unknown))}; there are {', '.join(schema)}")
     if len(set(asked)) < len(asked):
         raise ValueError(f"a column is asked for twice: {', '.join(asked)}")
     return asked
