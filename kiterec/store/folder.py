@@ -1,0 +1,131 @@
+"""The files of one recording: where parts, journals and the manifest are, and which are there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kiterec.errors import ManifestError, SetupError
+from kiterec.store.manifest import MANIFEST_NAME, Manifest, load_manifest
+
+PART: Final = ".parquet"
+JOURNAL: Final = ".arrows"
+DRAFT: Final = ".parquet.tmp"
+DAMAGED: Final = ".damaged"
+INSTRUMENTS_NAME: Final = "instruments.parquet"
+_NAME: Final = re.compile(r"part-(\d{5,9})(\.parquet|\.arrows|\.parquet\.tmp)\Z")
+_CONNECTION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StoredFile:
+    """A part, a journal or a draft of a part.
+
+    Attributes:
+        connection: whose rows it has.
+        number: its place among the parts of the connection.
+        suffix: `PART`, `JOURNAL` or `DRAFT`.
+        path: where it is.
+    """
+
+    connection: str
+    number: int
+    suffix: str
+    path: Path
+
+
+class RecordingFolder:
+    """The folder of one recording.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"RecordingFolder({str(self.path)!r})"
+
+    @property
+    def instruments_path(self) -> Path:
+        """Where the day's instrument dump is, if it is known."""
+        return self.path / INSTRUMENTS_NAME
+
+    def manifest(self) -> Manifest:
+        """Read the manifest.
+
+        Raises:
+            ManifestError: it is missing, unreadable, of a newer format, or altered.
+        """
+        return load_manifest(self.path)
+
+    def connection_folder(self, connection: str) -> Path:
+        """Give the folder of a connection's files."""
+        return self.path / f"connection={connection}"
+
+    def file(self, connection: str, number: int, suffix: str) -> Path:
+        """Give the path of a part (`PART`), of its journal (`JOURNAL`) or of its draft (`DRAFT`)."""
+        return self.connection_folder(connection) / f"part-{number:05d}{suffix}"
+
+    def connections(self) -> list[str]:
+        """Give the names of the connections that have a folder, sorted."""
+        return sorted(path.name.partition("=")[2] for path in self.path.glob("connection=*") if path.is_dir())
+
+    def files(self, connection: str) -> list[StoredFile]:
+        """Give the connection's parts, journals and drafts that are there, by number."""
+        found = []
+        for path in self.connection_folder(connection).iterdir():
+            if match := _NAME.match(path.name):
+                found.append(StoredFile(connection, int(match[1]), match[2], path))
+        return sorted(found)
+
+    def strangers(self) -> list[Path]:
+        """Give the files in the recording that kiterec did not name."""
+        known = {self.path / MANIFEST_NAME, self.instruments_path}
+        for connection in self.connections():
+            known |= {file.path for file in self.files(connection)}
+        return sorted(path for path in self.path.rglob("*") if path.is_file() and path not in known)
+
+
+def check_connection_name(name: str) -> None:
+    """Refuse a name that cannot be the name of a folder.
+
+    Raises:
+        SetupError: it has other characters than letters, digits, point, dash and underscore.
+    """
+    if not _CONNECTION.match(name):
+        raise SetupError(
+            f"connection name {name!r} cannot name a folder; use letters, digits, '.', '-' and '_' only"
+        )
+
+
+def find_recordings(root: Path | str) -> list[Path]:
+    """Give the folders of all recordings in a folder, at any depth, or the folder itself if it is one; sorted."""
+    root = Path(root)
+    if (root / MANIFEST_NAME).is_file():
+        return [root]
+    return sorted(_walk(root))
+
+
+def open_folder(path: Path | str) -> RecordingFolder:
+    """Give the recording at a path.
+
+    Raises:
+        ManifestError: there is no recording; where the folder holds several, the sentence names one.
+    """
+    folder = RecordingFolder(path)
+    if not (folder.path / MANIFEST_NAME).is_file():
+        inside = find_recordings(folder.path) if folder.path.is_dir() else []
+        hint = f"; name one of the {len(inside)} in it, such as {inside[-1]}" if inside else ""
+        raise ManifestError(f"{folder.path} is no recording: it has no {MANIFEST_NAME}{hint}")
+    return folder
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for path in root.rglob(MANIFEST_NAME):
+        if path.is_file():
+            yield path.parent

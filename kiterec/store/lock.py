@@ -1,0 +1,76 @@
+"""Locks that end with the process that holds them, so that a crash leaves none behind."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from kiterec.errors import SetupError, StorageError
+
+
+class FolderLock:
+    """The right to write in a folder, held by one process at a time.
+
+    The lock is on the folder itself, so no file is left behind; with `label` it is on a small hidden file
+    of that name in the folder, which stays.
+    """
+
+    def __init__(self, folder: Path, *, label: str | None = None) -> None:
+        self._path = folder if label is None else folder / f".{label}.lock"
+        self._is_file = label is not None
+        self._fd: int | None = None
+
+    def acquire(self) -> Self:
+        """Take the lock.
+
+        Raises:
+            SetupError: another recorder (or another lock of this process) has it.
+            StorageError: the folder is not there or cannot be locked.
+        """
+        flags = os.O_RDWR | os.O_CREAT if self._is_file else os.O_RDONLY
+        try:
+            fd = os.open(self._path, flags | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StorageError(
+                f"cannot lock {self._path}: {(error.strerror or str(error)).lower()}"
+            ) from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(fd)
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                raise SetupError(
+                    f"{self._path} is in use by another recorder; stop it, or record under another label or folder"
+                ) from error
+            raise StorageError(
+                f"cannot lock {self._path}: {(error.strerror or str(error)).lower()}"
+            ) from error
+        self._fd = fd
+        return self
+
+    def release(self) -> None:
+        """Give the lock back; once more is fine."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def __enter__(self) -> Self:
+        return self.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Say whether a process is writing in the folder at this moment."""
+    try:
+        with FolderLock(folder):
+            return False
+    except SetupError:
+        return True

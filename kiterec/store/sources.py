@@ -1,0 +1,145 @@
+"""Where the rows of a connection are at this moment: sealed parts, and journals that may be growing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+
+from kiterec.errors import StorageError
+from kiterec.store.folder import JOURNAL, PART, RecordingFolder, StoredFile
+from kiterec.store.journal_reader import JournalReader
+from kiterec.store.parts import group_bounds, open_part, read_group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """Which rows are wanted; None: no bound. All intervals are half-open.
+
+    Attributes:
+        begin_ns: from this `received_at` on, ns since the epoch.
+        end_ns: before this one.
+        first_seq: from this `seq` on.
+        end_seq: before this one.
+    """
+
+    begin_ns: int | None = None
+    end_ns: int | None = None
+    first_seq: int | None = None
+    end_seq: int | None = None
+
+    def may_hold(self, seqs: tuple[int, int] | None, times: tuple[int, int] | None) -> bool:
+        """Say whether rows within these smallest and largest values can be wanted; None: they are not known."""
+        return _overlap(seqs, self.first_seq, self.end_seq) and _overlap(times, self.begin_ns, self.end_ns)
+
+
+ALL_ROWS = Range()
+
+
+class PartSource:
+    """A sealed part."""
+
+    is_sealed = True
+
+    def __init__(self, file: StoredFile) -> None:
+        self.number = file.number
+        self.path = file.path
+        try:
+            self.size = file.path.stat().st_size
+        except OSError as error:
+            raise StorageError(
+                f"cannot open {file.path}: {(error.strerror or str(error)).lower()}"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Do nothing: the file is open only while it is read."""
+
+    def batches(
+        self, wanted: Range = ALL_ROWS, *, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Give the rows of the row groups that may be wanted."""
+        with open_part(self.path) as part:
+            for group in range(part.num_row_groups):
+                if wanted.may_hold(
+                    group_bounds(part, group, "seq"), group_bounds(part, group, "received_at")
+                ):
+                    yield from read_group(part, group, columns=columns)
+
+
+class JournalSource:
+    """A journal, as long as it was when this was made."""
+
+    is_sealed = False
+
+    def __init__(self, file: StoredFile) -> None:
+        self.number = file.number
+        self.path = file.path
+        self._reader = JournalReader(file.path)
+        self.size = self._reader.size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reader.close()
+
+    def batches(
+        self, wanted: Range = ALL_ROWS, *, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Give the whole batches, a window of them joined to one."""
+        for window in self._reader.windows():
+            if wanted.may_hold((window.first_seq, window.last_seq), None):
+                table = pa.Table.from_batches(window.batches)
+                yield from (table.select(columns) if columns else table).combine_chunks().to_batches()
+
+
+Source = PartSource | JournalSource
+
+
+def open_sources(folder: RecordingFolder, connection: str) -> list[Source]:
+    """Give the sources of a connection, by number; each row is in exactly one. Use each as a context manager.
+
+    A journal that is sealed meanwhile is still read to its end, because it is opened here.
+    """
+    for _ in range(100):
+        with ExitStack() as opened:
+            try:
+                sources = [opened.enter_context(_open(file)) for file in _one_a_number(folder, connection)]
+            except FileNotFoundError:  # sealed and deleted since the listing: its part is there now
+                continue
+            opened.pop_all()
+            return sources
+    raise StorageError(
+        f"{folder.connection_folder(connection)} changes faster than it can be listed; try again"
+    )
+
+
+def _open(file: StoredFile) -> Source:
+    return PartSource(file) if file.suffix == PART else JournalSource(file)
+
+
+def _one_a_number(folder: RecordingFolder, connection: str) -> list[StoredFile]:
+    if not folder.connection_folder(connection).is_dir():
+        return []
+    chosen: dict[int, StoredFile] = {}
+    for file in folder.files(connection):
+        if file.suffix == PART or (file.suffix == JOURNAL and file.number not in chosen):
+            chosen[file.number] = file
+    return [chosen[number] for number in sorted(chosen)]
+
+
+def _overlap(bounds: tuple[int, int] | None, begin: int | None, end: int | None) -> bool:
+    if bounds is None:
+        return True
+    return (begin is None or bounds[1] >= begin) and (end is None or bounds[0] < end)

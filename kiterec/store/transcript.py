@@ -1,0 +1,160 @@
+"""The transcript of a recording: all connections merged in order of `seq`, a few row groups in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kiterec.errors import StorageError
+from kiterec.store.folder import RecordingFolder, open_folder
+from kiterec.store.schema import READ_SCHEMA
+from kiterec.store.sources import Range, Source, open_sources
+
+
+def read_transcript(
+    recording: RecordingFolder | Path | str,
+    *,
+    connections: Sequence[str] | None = None,
+    begin_ns: int | None = None,
+    end_ns: int | None = None,
+    columns: Sequence[str] | None = None,
+    seq_range: tuple[int, int] | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Read rows in order of `seq`, each once, also of a recording that is still being written.
+
+    Args:
+        recording: the folder.
+        connections: only these; None: all.
+        begin_ns: only rows received at or after this instant, ns since the epoch.
+        end_ns: only rows received before it.
+        columns: names of `READ_SCHEMA`, in any order; None: all.
+        seq_range: first `seq`, and the end, which is excluded.
+
+    Shape:
+        Batches with the columns of `READ_SCHEMA` that were asked for, in its order, none of them empty.
+
+    Raises:
+        ManifestError: there is no recording.
+        StorageError: an unknown connection, or a part that cannot be read.
+        ValueError: an unknown column.
+    """
+    folder = recording if isinstance(recording, RecordingFolder) else open_folder(recording)
+    first_seq, end_seq = seq_range or (None, None)
+    wanted = Range(begin_ns=begin_ns, end_ns=end_ns, first_seq=first_seq, end_seq=end_seq)
+    names = _chosen(folder, connections)
+    schema = _read_schema(columns)
+    everyone = pa.array(names, pa.string())
+    needed = {"seq", *schema.names} - {"connection"}
+    if begin_ns is not None or end_ns is not None:
+        needed.add("received_at")
+    stored = [name for name in READ_SCHEMA.names if name in needed]
+    streams = [_stream(folder, name, wanted, stored) for name in names]
+    return _merge(streams, everyone, schema)
+
+
+def _chosen(folder: RecordingFolder, connections: Sequence[str] | None) -> list[str]:
+    there = folder.connections()
+    if connections is None:
+        return there
+    planned = {*there, *folder.manifest().connections}
+    for name in connections:
+        if name not in planned:
+            raise StorageError(
+                f"{folder.path} has no connection {name!r}; it has {', '.join(sorted(planned))}"
+            )
+    return [name for name in there if name in set(connections)]
+
+
+def _read_schema(columns: Sequence[str] | None) -> pa.Schema:
+    if columns is None:
+        return READ_SCHEMA
+    for name in columns:
+        if name not in READ_SCHEMA.names:
+            raise ValueError(f"no column {name!r} in a transcript; it has {', '.join(READ_SCHEMA.names)}")
+    return pa.schema([field for field in READ_SCHEMA if field.name in set(columns)])
+
+
+def _stream(
+    folder: RecordingFolder, connection: str, wanted: Range, columns: list[str]
+) -> Iterator[pa.RecordBatch]:
+    """Give the wanted rows of one connection in order of `seq`."""
+    sources: list[Source] = open_sources(folder, connection)
+    try:
+        for source in sources:
+            for batch in source.batches(wanted, columns=columns):
+                if (rows := _wanted_rows(batch, wanted)).num_rows:
+                    yield rows
+    finally:
+        for source in sources:
+            source.__exit__(None, None, None)
+
+
+def _wanted_rows(batch: pa.RecordBatch, wanted: Range) -> pa.RecordBatch:
+    bounds = (
+        ("received_at", pc.greater_equal, wanted.begin_ns),
+        ("received_at", pc.less, wanted.end_ns),
+        ("seq", pc.greater_equal, wanted.first_seq),
+        ("seq", pc.less, wanted.end_seq),
+    )
+    for column, holds, bound in bounds:
+        if bound is not None and batch.num_rows:
+            mask = holds(batch.column(column).cast(pa.int64()), bound)
+            if (kept := pc.sum(mask).as_py()) != batch.num_rows:
+                batch = batch.filter(mask) if kept else batch.slice(0, 0)
+    return batch
+
+
+def _merge(
+    streams: list[Iterator[pa.RecordBatch]], names: pa.Array, schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    """Merge streams that are each in order of `seq`."""
+    heads: dict[int, pa.RecordBatch] = {}
+    live = dict(enumerate(streams))
+    try:
+        while True:
+            for number in [number for number in live if number not in heads]:
+                batch = next(live[number], None)
+                if batch is None:
+                    del live[number]
+                else:
+                    heads[number] = batch
+            if not heads:
+                return
+            yield _shape(_next_run(heads), names, schema)
+    finally:
+        for stream in streams:
+            stream.close()  # type: ignore[attr-defined]
+
+
+def _next_run(heads: dict[int, pa.RecordBatch]) -> tuple[pa.RecordBatch, Any]:
+    """Take from the heads all rows up to the earliest of their ends: no stream has any of those still to come."""
+    last = min(batch.column("seq")[-1].as_py() for batch in heads.values())
+    taken: list[pa.RecordBatch] = []
+    owners: list[Any] = []
+    for number, batch in list(heads.items()):
+        rows = pc.sum(pc.less_equal(batch.column("seq"), pa.scalar(last, pa.uint64()))).as_py()
+        if rows:
+            taken.append(batch.slice(0, rows))
+            owners.append(pa.repeat(pa.scalar(number, pa.int16()), rows))
+        if rows == batch.num_rows:
+            del heads[number]
+        else:
+            heads[number] = batch.slice(rows)
+    if len(taken) == 1:
+        return taken[0], owners[0]
+    together = pa.Table.from_batches(taken).append_column("owner", pa.chunked_array(owners))
+    ordered = together.take(pc.sort_indices(together.column("seq"))).combine_chunks().to_batches()[0]
+    return ordered, ordered.column("owner")
+
+
+def _shape(run: tuple[pa.RecordBatch, Any], names: pa.Array, schema: pa.Schema) -> pa.RecordBatch:
+    batch, owners = run
+    columns = [
+        pa.DictionaryArray.from_arrays(owners, names) if name == "connection" else batch.column(name)
+        for name in schema.names
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

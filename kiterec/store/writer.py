@@ -1,0 +1,309 @@
+"""RecordingWriter: what the feed gives its rows to."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from kiterec.clock import SYSTEM_CLOCK, Clock, ist, utc
+from kiterec.errors import SetupError, StorageError
+from kiterec.store.committer import Committer
+from kiterec.store.files import FILES, Files
+from kiterec.store.folder import RecordingFolder, check_connection_name
+from kiterec.store.instrument_file import instruments_as_parquet
+from kiterec.store.latency import Latency
+from kiterec.store.lock import FolderLock
+from kiterec.store.manifest import Manifest, Status, save_manifest
+from kiterec.store.options import StoreOptions
+from kiterec.store.row_queue import RowQueue
+from kiterec.store.sealing import Sealing
+from kiterec.store.summary import Summary, summarize
+from kiterec.store.syncer import Syncer
+from kiterec.wire.transcript import Row
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterStats:
+    """How the writing goes.
+
+    Attributes:
+        rows: rows appended.
+        bytes: bytes of their payloads.
+        written_rows: rows that reached the operating system.
+        lost_rows: rows that the disk refused.
+        unwritten_bytes: memory of rows that wait to be written.
+        parts: sealed parts.
+        unsealed: ended journals that could not be sealed; they stay readable.
+        disk_bytes: bytes of the sealed parts and of the journals being written.
+        flush: from the coming of a row to write(2).
+        fsync: from the coming of a row to its safety from a power cut.
+        last_flush_ns: steady clock of the last write; 0 before the first.
+        failure: why the recording stopped; None: it goes on.
+    """
+
+    rows: int
+    bytes: int
+    written_rows: int
+    lost_rows: int
+    unwritten_bytes: int
+    parts: int
+    unsealed: int
+    disk_bytes: int
+    flush: Latency
+    fsync: Latency
+    last_flush_ns: int
+    failure: str | None
+
+
+class RecordingWriter:
+    """Writes one recording. `append` is cheap and may be called from any thread; everything else runs beside it.
+
+    Attributes:
+        path: the folder of the recording.
+    """
+
+    def __init__(
+        self,
+        folder: RecordingFolder,
+        manifest: Manifest,
+        locks: Sequence[FolderLock],
+        *,
+        options: StoreOptions,
+        clock: Clock,
+        files: Files,
+    ) -> None:
+        """Use `create`."""
+        self.path = folder.path
+        self._folder = folder
+        self._locks = locks
+        self._clock = clock
+        self._files = files
+        self._failure_callbacks: list[Callable[[StorageError], None]] = []
+        self._closing = threading.Lock()
+        self._summary: Summary | None = None
+        self._queue = RowQueue(options.memory_budget)
+        self._sealing = Sealing(folder, manifest, threads=options.sealing_threads, files=files)
+        self._syncer = Syncer(
+            options.fsync_interval_s,
+            flush_interval_s=options.flush_interval_s,
+            files=files,
+            on_failure=lambda error: self._committer.fail(error),
+        )
+        self._committer = Committer(
+            folder,
+            self._queue,
+            self._syncer,
+            options=options,
+            files=files,
+            on_retired=self._sealing.submit,
+            on_failure=self._tell_failure,
+        )
+        self._sealing.start()
+        self._committer.start()
+
+    @classmethod
+    def create(
+        cls,
+        out: Path,
+        *,
+        label: str,
+        accounts: Sequence[str],
+        connections: Sequence[str] = (),
+        details: Mapping[str, Any] | None = None,
+        options: StoreOptions | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        files: Files = FILES,
+    ) -> RecordingWriter:
+        """Begin a recording in a new folder below `out`.
+
+        Args:
+            out: the folder of all recordings; made if it is not there.
+            label: a word for this recorder; one recorder at a time may use it in `out`.
+            accounts: names of accounts; no secrets.
+            connections: names of connections that are planned.
+            details: whatever else should be kept in the manifest, as JSON.
+            options: intervals, sizes and limits.
+            clock: whose wall clock names the folder.
+            files: the file operations; tests give their own.
+
+        Raises:
+            SetupError: another recorder uses the label, or the folder cannot be written.
+        """
+        options = options or StoreOptions()
+        for name in (label, *connections):
+            check_connection_name(name)
+        locks: list[FolderLock] = []
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            locks.append(FolderLock(out, label=label).acquire())
+            folder = _make_folder(out, label, clock, files)
+            locks.append(FolderLock(folder.path).acquire())
+            manifest = _new_manifest(label, accounts, connections, details or {}, options, clock)
+            for name in connections:
+                files.make_folder(folder.connection_folder(name))
+            save_manifest(folder.path, manifest, files=files)
+            files.sync_folder(folder.path.parent)
+        except (OSError, StorageError) as error:
+            for lock in locks:
+                lock.release()
+            raise SetupError(f"cannot record into {out}: {error}") from error
+        except BaseException:
+            for lock in locks:
+                lock.release()
+            raise
+        return cls(folder, manifest, locks, options=options, clock=clock, files=files)
+
+    def append(self, connection: str, row: Row) -> None:
+        """Record a row; its `seq` is its turn.
+
+        Raises:
+            ValueError: the recording is closed, or the payload is longer than 32 MiB.
+            SetupError: the connection's name cannot name a folder.
+        """
+        self._queue.append(connection, row)
+
+    def paused(self) -> bool:
+        """Say whether the budget of memory is used up, so that nothing more should be read from the sockets."""
+        return self._queue.paused
+
+    def on_pressure(self, callback: Callable[[bool], None]) -> None:
+        """Call back with True when reading should stop and with False when it may go on.
+
+        The call comes from the thread that appends or from the writer's; it should only pass the news on.
+        """
+        self._queue.on_pressure(callback)
+
+    def on_failure(self, callback: Callable[[StorageError], None]) -> None:
+        """Call back once, from a thread of the writer, when the disk refuses; rows after that are lost and counted."""
+        self._failure_callbacks.append(callback)
+        if self._committer.failure is not None:
+            callback(self._committer.failure)
+
+    def set_instruments(self, csv: bytes) -> None:
+        """Keep the day's instrument dump with the recording.
+
+        Raises:
+            SetupError: it is no dump of instruments.
+            StorageError: it cannot be written.
+        """
+        self._files.save(self._folder.instruments_path, instruments_as_parquet(csv))
+
+    def stats(self) -> WriterStats:
+        """Say how the writing goes."""
+        with self._sealing.lock:
+            sealed = list(self._sealing.manifest.parts)
+        failure = self._committer.failure
+        return WriterStats(
+            rows=self._queue.rows,
+            bytes=self._queue.payload_bytes,
+            written_rows=self._committer.written_rows,
+            lost_rows=self._queue.lost_rows,
+            unwritten_bytes=self._queue.unwritten_bytes,
+            parts=len(sealed),
+            unsealed=len(self._sealing.unsealed),
+            disk_bytes=sum(part.bytes for part in sealed) + self._committer.journal_bytes,
+            flush=self._committer.latency.summary(),
+            fsync=self._syncer.latency.summary(),
+            last_flush_ns=self._committer.last_flush_ns,
+            failure=None if failure is None else str(failure),
+        )
+
+    def close(self) -> Summary:
+        """Write and seal everything, make the manifest final, and give the summary; again gives the same.
+
+        This blocks: call it in a thread. What cannot be sealed, because the disk is full, stays in journals and the
+        status stays `recording`, so that `recover` goes on from there.
+        """
+        with self._closing:
+            if self._summary is None:
+                self._queue.close()
+                self._committer.stop()
+                try:
+                    self._syncer.finish()
+                except StorageError as error:
+                    self._committer.fail(error)
+                self._sealing.finish()
+                self._save_final_manifest()
+                for lock in self._locks:
+                    lock.release()
+                self._summary = summarize(self.path)
+                logger.info(
+                    "recording ended path=%s status=%s rows=%d",
+                    self.path,
+                    self._summary.status,
+                    self._summary.rows,
+                )
+            return self._summary
+
+    def _save_final_manifest(self) -> None:
+        manifest, failure = self._sealing.manifest, self._committer.failure
+        manifest.latencies = {
+            "flush": self._committer.latency.summary().fields(),
+            "fsync": self._syncer.latency.summary().fields(),
+        }
+        manifest.lost_rows = self._queue.lost_rows
+        manifest.problems += [str(failure)] if failure is not None else []
+        manifest.problems += sorted(self._sealing.unsealed.values())
+        if not self._sealing.unsealed:
+            manifest.status = Status.QUARANTINED if manifest.damage else Status.COMPLETE
+            manifest.ended_at = utc(self._clock.now_ns())
+        try:
+            save_manifest(self.path, manifest, files=self._files)
+        except StorageError as error:
+            logger.error("the manifest stays as it was path=%s reason=%s", self.path, error)  # noqa: TRY400 no trace
+            self._committer.fail(error)
+
+    def _tell_failure(self, error: StorageError) -> None:
+        for callback in self._failure_callbacks:
+            callback(error)
+
+
+def _make_folder(out: Path, label: str, clock: Clock, files: Files) -> RecordingFolder:
+    now = ist(clock.now_ns())
+    day = out / f"date={now:%Y-%m-%d}"
+    if not day.exists():
+        files.make_folder(day)
+        files.sync_folder(out)
+    name = f"recording={now:%H%M%S}-{label}"
+    path = day / name
+    number = 2
+    while path.exists():
+        path = day / f"{name}-{number}"
+        number += 1
+    files.make_folder(path)
+    return RecordingFolder(path)
+
+
+def _new_manifest(
+    label: str,
+    accounts: Sequence[str],
+    connections: Sequence[str],
+    details: Mapping[str, Any],
+    options: StoreOptions,
+    clock: Clock,
+) -> Manifest:
+    return Manifest(
+        versions={
+            "kiterec": version("kiterec"),
+            "python": platform.python_version(),
+            "pyarrow": pa.__version__,
+        },
+        label=label,
+        host=platform.node(),
+        created_at=utc(clock.now_ns()),
+        accounts=list(accounts),
+        connections=list(connections),
+        limits=options.limits(),
+        details={"pid": os.getpid(), **details},
+    )
