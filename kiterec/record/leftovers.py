@@ -1,0 +1,40 @@
+"""What recordings that did not go well leave behind: unfinished ones are recovered, empty ones removed."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from kiterec.errors import StorageError
+from kiterec.store.recover import find_unfinished, recover
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+def recover_unfinished(out: Path) -> None:
+    """Recover every recording under a folder that its recorder did not finish.
+
+    What cannot be recovered is logged and left as it is: an old recording must not stop a new one.
+    """
+    if not out.is_dir():
+        return
+    for path in find_unfinished(out):
+        try:
+            report = recover(path)
+        except (StorageError, OSError) as error:
+            logger.warning("an unfinished recording could not be recovered: path=%s because %s", path, error)
+        else:
+            logger.info("recovered an unfinished recording: path=%s status=%s", path, report.status)
+
+
+def remove_empty(path: Path) -> None:
+    """Remove a recording in which nothing was received, and the folders above it that it leaves empty."""
+    shutil.rmtree(path)
+    with suppress(OSError):  # another recording of the day is beside it
+        path.parent.rmdir()
+        path.parent.parent.rmdir()

@@ -1,0 +1,32 @@
+"""What of a recording is missing, in plain sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kiterec.clock import NS_PER_S
+
+if TYPE_CHECKING:
+    from kiterec.store.summary import ConnectionSummary, Summary
+
+
+def find_losses(summary: Summary | None) -> tuple[str, ...]:
+    """Give a sentence for each thing that is missing or damaged; none when all is there."""
+    if summary is None:
+        return ("the recording was not finished; kiterec recover seals what is there",)
+    found = []
+    if summary.lost_rows:
+        found.append(f"{summary.lost_rows:,} rows did not reach the disk")
+    if summary.damage:
+        found.append(f"{len(summary.damage):,} ranges are damaged")
+    found += summary.problems
+    found += [_missed(entry) for entry in summary.connections if entry.gaps]
+    return tuple(found)
+
+
+def _missed(entry: ConnectionSummary) -> str:
+    seconds = sum(gap.to_ns - gap.from_ns for gap in entry.gaps) / NS_PER_S
+    count = f"{len(entry.gaps):,} gaps" if len(entry.gaps) > 1 else "1 gap"
+    return (
+        f"{entry.connection} missed {seconds:,.1f} s in {count}; the last one because {entry.gaps[-1].reason}"
+    )

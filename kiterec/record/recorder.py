@@ -1,0 +1,252 @@
+"""A recording from start to end: the feed, the writer and the plugins put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from kiterec.clock import NS_PER_S, SYSTEM_CLOCK
+from kiterec.errors import AuthError, StorageError
+from kiterec.feed.manager import TickerManager
+from kiterec.plugins.host import PluginHost
+from kiterec.record.leftovers import recover_unfinished, remove_empty
+from kiterec.record.losses import find_losses
+from kiterec.record.plan import late_dump, make_plan
+from kiterec.record.result import Ending, RecordResult
+from kiterec.record.status import RecordStatus, connection_status
+from kiterec.store.writer import RecordingWriter
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from kiterec.clock import Clock
+    from kiterec.errors import KiterecError
+    from kiterec.record.config import RecordConfig
+    from kiterec.record.plan import Plan
+    from kiterec.store.summary import Summary
+    from kiterec.wire.transcript import Row
+
+logger = logging.getLogger(__name__)
+
+
+class Recorder:
+    """One recording: `run` it once; ask for its `status` meanwhile.
+
+    Args:
+        config: what to record, and where to.
+        clock: of the host.
+        rng: where the jitter of reconnects comes from.
+    """
+
+    def __init__(
+        self, config: RecordConfig, *, clock: Clock = SYSTEM_CLOCK, rng: random.Random | None = None
+    ) -> None:
+        self.config = config
+        self._clock = clock
+        self._rng = rng
+        self._manager: TickerManager | None = None
+        self._writer: RecordingWriter | None = None
+        self._host: PluginHost | None = None
+        self._started_ns = 0
+        self._held = False
+
+    async def run(self, stop: asyncio.Event | None = None) -> RecordResult:
+        """Record until the schedule says so, `stop` is set, or nothing more can come.
+
+        Unfinished recordings under the same folder are recovered first.
+
+        Returns:
+            What became of it; also when the disk failed or the account was refused after something had come.
+
+        Raises:
+            SetupError: nothing was started: instruments, dump, folder or schedule are impossible.
+            PluginError: nothing was started: a plugin cannot be used.
+            AuthError: every account was refused before anything had come; no recording is left behind.
+            StorageError: the recording cannot be created.
+        """
+        if self._host is not None:
+            raise ValueError("this recorder has run before; make a new one for a new recording")
+        config = self.config
+        config.schedule.check(self._clock)
+        self._host = host = PluginHost(config.plugins, config.plugin_options)
+        plan = await make_plan(config)
+        sink = _Sink(host)
+        self._manager = manager = TickerManager(
+            config.accounts, config.feed, sink=sink, clock=self._clock, rng=self._rng
+        )
+        await manager.subscribe(plan.tokens, config.mode)
+        await asyncio.to_thread(recover_unfinished, config.out)
+        self._writer = sink.writer = writer = await asyncio.to_thread(self._create, manager, plan)
+        try:
+            ending, failure = await self._record(plan, stop or asyncio.Event())
+        finally:
+            await manager.stop()
+            summary, trouble = await asyncio.to_thread(_close, writer)
+            await asyncio.to_thread(host.stop, summary)
+        if isinstance(failure, AuthError) and summary is not None and not summary.frames + summary.texts:
+            await asyncio.to_thread(remove_empty, writer.path)
+            raise failure
+        return self._result(ending, failure or trouble, summary)
+
+    def status(self) -> RecordStatus | None:
+        """Give how it is now; None before anything is recorded."""
+        manager, writer, host = self._manager, self._writer, self._host
+        if manager is None or writer is None or host is None:
+            return None
+        written = writer.stats()
+        connections = manager.stats().connections
+        return RecordStatus(
+            path=writer.path,
+            elapsed_s=(self._clock.monotonic_ns() - self._started_ns) / NS_PER_S,
+            left_s=self.config.schedule.left_s(self._clock, started_ns=self._started_ns),
+            connections={name: connection_status(stats) for name, stats in connections.items()},
+            health=manager.health(),
+            unwritten_bytes=written.unwritten_bytes,
+            disk_bytes=written.disk_bytes,
+            held=self._held,
+            plugins=host.stats(),
+        )
+
+    def _create(self, manager: TickerManager, plan: Plan) -> RecordingWriter:
+        config = self.config
+        writer = RecordingWriter.create(
+            config.out,
+            label=config.label,
+            accounts=[account.name for account in config.accounts],
+            connections=list(manager.stats().connections),
+            details={
+                "url": config.url,
+                "mode": str(config.mode),
+                "instruments": len(plan.tokens),
+                "selection": list(config.instruments),
+                "plugins": list(config.plugins),
+            },
+            options=config.store,
+            clock=self._clock,
+        )
+        if plan.dump is not None:
+            writer.set_instruments(plan.dump)
+        return writer
+
+    async def _record(self, plan: Plan, stop: asyncio.Event) -> tuple[Ending, KiterecError | None]:
+        """Let it run; give why it ended."""
+        manager, writer, host = self._manager, self._writer, self._host
+        if manager is None or writer is None or host is None:
+            raise RuntimeError("the recording was not prepared")
+        broken = self._listen(writer)
+        self._started_ns = self._clock.monotonic_ns()
+        host.start(writer.path, list(manager.stats().connections))
+        logger.info(
+            "recording started: path=%s instruments=%d mode=%s connections=%d",
+            *(writer.path, len(plan.tokens), self.config.mode, len(manager.stats().connections)),
+        )
+        await manager.start()
+        side = asyncio.create_task(self._keep_dump(plan, writer), name="kiterec dump")
+        waits: dict[asyncio.Task[Any], Ending] = {
+            asyncio.create_task(stop.wait()): Ending.STOPPED,
+            asyncio.create_task(self._until_the_end()): Ending.SCHEDULE,
+            asyncio.create_task(manager.ended()): Ending.FEED,
+            asyncio.create_task(broken.wait()): Ending.STORAGE,
+        }
+        try:
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (side, *waits):
+                task.cancel()
+            await asyncio.wait([side, *waits])
+        endings = {waits[task] for task in done}
+        if Ending.STORAGE in endings:
+            return Ending.STORAGE, writer.stats().failure
+        if Ending.FEED in endings:
+            return Ending.FEED, manager.failure()
+        return next(iter(endings)), None
+
+    def _listen(self, writer: RecordingWriter) -> asyncio.Event:
+        """Have the writer's threads tell the event loop about pressure and failure."""
+        loop = asyncio.get_running_loop()
+        broken = asyncio.Event()
+
+        def tell(callback: Callable[..., None], *arguments: object) -> None:
+            # The loop can end while a thread of the writer still has something to say.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(callback, *arguments)
+
+        writer.on_pressure(lambda high: tell(self._hold, high))
+        writer.on_failure(lambda _: tell(broken.set))
+        if writer.stats().failure is not None:
+            broken.set()
+        return broken
+
+    def _hold(self, high: bool) -> None:
+        """Stop reading the sockets, or go on."""
+        if self._manager is None or self._held == high:
+            return
+        self._held = high
+        if high:
+            logger.warning("the disk cannot keep up, reading stands still")
+            self._manager.pause_reading()
+        else:
+            logger.info("the disk has caught up, reading goes on")
+            self._manager.resume_reading()
+
+    async def _until_the_end(self) -> None:
+        schedule = self.config.schedule
+        while True:
+            left = schedule.wait_s(self._clock, started_ns=self._started_ns)
+            if left is None:
+                await asyncio.Event().wait()
+            elif left <= 0:
+                return
+            else:
+                await asyncio.sleep(left)
+
+    async def _keep_dump(self, plan: Plan, writer: RecordingWriter) -> None:
+        if plan.dump is not None:
+            return
+        dump = await late_dump(self.config)
+        if dump is not None:
+            await asyncio.to_thread(writer.set_instruments, dump)
+
+    def _result(self, ending: Ending, failure: KiterecError | None, summary: Summary | None) -> RecordResult:
+        if self._writer is None or self._manager is None or self._host is None:
+            raise RuntimeError("the recording was not prepared")
+        result = RecordResult(
+            path=self._writer.path,
+            ending=ending,
+            summary=summary,
+            failure=failure,
+            lost=find_losses(summary),
+            plugins=self._host.stats(),
+        )
+        logger.info(
+            "recording ended: path=%s because=%s frames=%d gaps=%d lost=%d",
+            *(result.path, ending, summary.frames if summary else 0, summary.gaps if summary else 0),
+            len(result.lost),
+        )
+        return result
+
+
+class _Sink:
+    """Every row goes to the writer first, and then to the plugins."""
+
+    def __init__(self, host: PluginHost) -> None:
+        self._host = host
+        self.writer: RecordingWriter | None = None
+
+    def append(self, connection: str, row: Row) -> None:
+        if self.writer is None:
+            raise RuntimeError("a row came before there was a recording")
+        seq = self.writer.append(connection, row)
+        self._host.append(connection, row, seq)
+
+
+def _close(writer: RecordingWriter) -> tuple[Summary | None, StorageError | None]:
+    """Seal what there is; give the error instead of raising it, so that the rest is ended too."""
+    try:
+        return writer.close(), None
+    except StorageError as error:
+        logger.error("the recording could not be finished: %s", error)  # noqa: TRY400 -- its sentence says all
+        return None, error
