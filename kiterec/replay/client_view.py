@@ -120,9 +120,8 @@ def _assemble(
     message = packets.message[first:last] - begin
     counts = np.diff(packets.begin[begin : end + 1])
     as_recorded = chosen & (length == packets.length[first:last])
-    untouched = packets.intact[begin:end] & (
-        np.bincount(message[as_recorded], minlength=end - begin) == counts
-    )
+    taken = np.bincount(message[as_recorded], minlength=end - begin)
+    untouched = packets.intact[begin:end] & (taken == counts) & (counts > 0)
     rebuilt = chosen & ~untouched[message]
     frames = join_packets(
         packets.data,
