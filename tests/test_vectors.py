@@ -121,7 +121,7 @@ def by_kiterec(frame: bytes) -> dict[str, Any]:
     """Decode a frame of one packet with the decoder that users get."""
     if find_spec("kiterec.ticks.decode") is None:
         pytest.skip("there is no decoder yet")
-    from kiterec.ticks import decode
+    from kiterec.ticks.decode import decode
 
     rows = decode([frame]).to_dicts()
     assert len(rows) == 1

@@ -50,7 +50,7 @@ class HookSpecs:
         Args:
             batch: one row per frame, in the order of the recording, of one or more connections: `connection`,
                 `seq`, `received_at`, `monotonic_ns`, `kind` (always `binary`) and `payload`.
-                `kiterec.ticks.decode_batch` makes ticks of it.
+                `decode_batch` of `kiterec.ticks.decode` makes ticks of it.
         """
 
     @hookspec

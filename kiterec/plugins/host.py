@@ -82,21 +82,17 @@ class PluginHost:
         if self._runners:
             logger.info("plugins started: plugins=%s", ",".join(self.names))
 
-    def append(self, connection: str, row: Row, seq: int | None = None) -> None:
+    def append(self, connection: str, row: Row) -> None:
         """Hand over one row; cheap, from any thread.
 
-        Args:
-            connection: the name of the connection.
-            row: what happened on it.
-            seq: its place in the recording; None counts the rows handed over.
+        Rows are numbered from 0 in the order that they come, which is their `seq` in the recording when each
+        row of it is handed over.
         """
         if not self._runners:
             return
         with self._lock:
-            if seq is None:
-                seq = self._next_seq
-            self._next_seq = seq + 1
-            self._rows.append(Recorded(connection, seq, row))
+            self._rows.append(Recorded(connection, self._next_seq, row))
+            self._next_seq += 1
             self._bytes += len(row.payload)
             while self._bytes > self._backlog_bytes and len(self._rows) > 1:
                 self._bytes -= len(self._rows.popleft().row.payload)

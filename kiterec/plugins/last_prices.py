@@ -9,7 +9,8 @@ import polars as pl
 
 from kiterec.errors import PluginError
 from kiterec.plugins.hookspecs import hookimpl
-from kiterec.ticks import InstrumentDump, decode_batch
+from kiterec.ticks.decode import decode_batch
+from kiterec.ticks.instruments import InstrumentDump
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kiterec.clock import NS_PER_S
+from kiterec.store.manifest import Status
 
 if TYPE_CHECKING:
+    from kiterec.errors import KiterecError
     from kiterec.store.summary import ConnectionSummary, Summary
 
 
-def find_losses(summary: Summary | None) -> tuple[str, ...]:
-    """Give a sentence for each thing that is missing or damaged; none when all is there."""
+def find_losses(summary: Summary | None, *, failure: KiterecError | None = None) -> tuple[str, ...]:
+    """Give a sentence for each thing that is missing or damaged; none when all is there.
+
+    Args:
+        summary: of the recording; None when it could not be closed.
+        failure: is told elsewhere, and not repeated.
+    """
     if summary is None:
         return ("the recording was not finished; kiterec recover seals what is there",)
     found = []
@@ -19,7 +26,9 @@ def find_losses(summary: Summary | None) -> tuple[str, ...]:
         found.append(f"{summary.lost_rows:,} rows did not reach the disk")
     if summary.damage:
         found.append(f"{len(summary.damage):,} ranges are damaged")
-    found += summary.problems
+    if summary.status is Status.RECORDING:
+        found.append("not all of it could be sealed; kiterec recover does it when there is room")
+    found += [problem for problem in summary.problems if problem != str(failure)]
     found += [_missed(entry) for entry in summary.connections if entry.gaps]
     return tuple(found)
 

@@ -60,31 +60,30 @@ async def late_dump(config: RecordConfig) -> bytes | None:
     """Download a dump that is kept with the recording and not needed; None when it cannot be had."""
     url = dump_url(config.url)
     try:
-        csv = await _in_a_thread(
-            partial(download_dump, url, timeout_s=config.dump_timeout_s, proxy=config.feed.proxy)
-        )
-        await asyncio.to_thread(InstrumentDump.from_csv, csv, where=f"instrument dump {url}")
+        return await _download(config, url)
     except SetupError as error:
-        logger.warning("the recording will have no instrument dump: %s", error)
+        logger.warning("the recording has no instrument dump: %s", error)
         return None
-    return csv
 
 
 async def _needed_dump(config: RecordConfig, selection: Selection) -> tuple[str, bytes]:
     if config.instrument_dump is not None:
         path = config.instrument_dump
-        return f"instrument dump {path}", await asyncio.to_thread(read_dump, path)
+        return str(path), await asyncio.to_thread(read_dump, path)
     url = dump_url(config.url)
     try:
-        csv = await _in_a_thread(
-            partial(download_dump, url, timeout_s=config.dump_timeout_s, proxy=config.feed.proxy)
-        )
+        return url, await _download(config, url)
     except SetupError as error:
         wanted = "all" if selection.everything else "names"
         raise SetupError(
             f"{error}; {wanted} in --instruments need it: give --instrument-dump FILE, or instrument_tokens"
         ) from None
-    return f"instrument dump {url}", csv
+
+
+async def _download(config: RecordConfig, url: str) -> bytes:
+    return await _in_a_thread(
+        partial(download_dump, url, timeout_s=config.dump_timeout_s, proxy=config.feed.proxy)
+    )
 
 
 def _check_room(asked: int, config: RecordConfig) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kiterec.clock import NS_PER_S, SYSTEM_CLOCK
-from kiterec.errors import AuthError, StorageError
+from kiterec.errors import AuthError, SetupError, StorageError
 from kiterec.feed.manager import TickerManager
 from kiterec.plugins.host import PluginHost
 from kiterec.record.leftovers import recover_unfinished, remove_empty
@@ -52,6 +52,7 @@ class Recorder:
         self._host: PluginHost | None = None
         self._started_ns = 0
         self._held = False
+        self._failure: StorageError | None = None
 
     async def run(self, stop: asyncio.Event | None = None) -> RecordResult:
         """Record until the schedule says so, `stop` is set, or nothing more can come.
@@ -86,10 +87,10 @@ class Recorder:
             await manager.stop()
             summary, trouble = await asyncio.to_thread(_close, writer)
             await asyncio.to_thread(host.stop, summary)
-        if isinstance(failure, AuthError) and summary is not None and not summary.frames + summary.texts:
+        if isinstance(failure, AuthError) and summary is not None and not summary.wire_bytes:
             await asyncio.to_thread(remove_empty, writer.path)
             raise failure
-        return self._result(ending, failure or trouble, summary)
+        return self._result(ending, failure or self._failure or trouble, summary)
 
     def status(self) -> RecordStatus | None:
         """Give how it is now; None before anything is recorded."""
@@ -128,7 +129,7 @@ class Recorder:
             clock=self._clock,
         )
         if plan.dump is not None:
-            writer.set_instruments(plan.dump)
+            _keep(writer, plan.dump)
         return writer
 
     async def _record(self, plan: Plan, stop: asyncio.Event) -> tuple[Ending, KiterecError | None]:
@@ -136,7 +137,7 @@ class Recorder:
         manager, writer, host = self._manager, self._writer, self._host
         if manager is None or writer is None or host is None:
             raise RuntimeError("the recording was not prepared")
-        broken = self._listen(writer)
+        broken = self._listen(manager, writer)
         self._started_ns = self._clock.monotonic_ns()
         host.start(writer.path, list(manager.stats().connections))
         logger.info(
@@ -159,12 +160,12 @@ class Recorder:
             await asyncio.wait([side, *waits])
         endings = {waits[task] for task in done}
         if Ending.STORAGE in endings:
-            return Ending.STORAGE, writer.stats().failure
+            return Ending.STORAGE, self._failure
         if Ending.FEED in endings:
             return Ending.FEED, manager.failure()
         return next(iter(endings)), None
 
-    def _listen(self, writer: RecordingWriter) -> asyncio.Event:
+    def _listen(self, manager: TickerManager, writer: RecordingWriter) -> asyncio.Event:
         """Have the writer's threads tell the event loop about pressure and failure."""
         loop = asyncio.get_running_loop()
         broken = asyncio.Event()
@@ -174,23 +175,26 @@ class Recorder:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(callback, *arguments)
 
-        writer.on_pressure(lambda high: tell(self._hold, high))
-        writer.on_failure(lambda _: tell(broken.set))
-        if writer.stats().failure is not None:
-            broken.set()
+        def fail(error: StorageError) -> None:
+            self._failure = error
+            tell(broken.set)
+
+        writer.on_pressure(lambda _: tell(self._hold, manager, writer))
+        writer.on_failure(fail)
         return broken
 
-    def _hold(self, high: bool) -> None:
-        """Stop reading the sockets, or go on."""
-        if self._manager is None or self._held == high:
+    def _hold(self, manager: TickerManager, writer: RecordingWriter) -> None:
+        """Stop reading the sockets, or go on, as the writer wants it by now."""
+        wanted = writer.paused()
+        if self._held == wanted:
             return
-        self._held = high
-        if high:
+        self._held = wanted
+        if wanted:
             logger.warning("the disk cannot keep up, reading stands still")
-            self._manager.pause_reading()
+            manager.pause_reading()
         else:
             logger.info("the disk has caught up, reading goes on")
-            self._manager.resume_reading()
+            manager.resume_reading()
 
     async def _until_the_end(self) -> None:
         schedule = self.config.schedule
@@ -207,8 +211,14 @@ class Recorder:
         if plan.dump is not None:
             return
         dump = await late_dump(self.config)
-        if dump is not None:
-            await asyncio.to_thread(writer.set_instruments, dump)
+        if dump is None:
+            return
+        keeping = asyncio.create_task(asyncio.to_thread(_keep, writer, dump))
+        try:
+            await asyncio.shield(keeping)
+        finally:
+            # A file that is being written when the recording ends must not outlive it.
+            await keeping
 
     def _result(self, ending: Ending, failure: KiterecError | None, summary: Summary | None) -> RecordResult:
         if self._writer is None or self._manager is None or self._host is None:
@@ -218,7 +228,7 @@ class Recorder:
             ending=ending,
             summary=summary,
             failure=failure,
-            lost=find_losses(summary),
+            lost=find_losses(summary, failure=failure),
             plugins=self._host.stats(),
         )
         logger.info(
@@ -239,8 +249,16 @@ class _Sink:
     def append(self, connection: str, row: Row) -> None:
         if self.writer is None:
             raise RuntimeError("a row came before there was a recording")
-        seq = self.writer.append(connection, row)
-        self._host.append(connection, row, seq)
+        self.writer.append(connection, row)
+        self._host.append(connection, row)
+
+
+def _keep(writer: RecordingWriter, dump: bytes) -> None:
+    """Keep the dump with the recording; a strange one is worth a warning, not a recording."""
+    try:
+        writer.set_instruments(dump)
+    except (SetupError, StorageError) as error:
+        logger.warning("the recording has no instrument dump: %s", error)
 
 
 def _close(writer: RecordingWriter) -> tuple[Summary | None, StorageError | None]:

@@ -49,11 +49,9 @@ class Selection:
                 f"{wanted!r} needs the instrument dump of the day, and there is none; "
                 "give --instrument-dump FILE, or instrument_tokens"
             )
-        chosen = list(dump.tokens()) if self.everything else []
         # A token that is in no dump is recorded too: the dump may be older than the instrument.
-        for word in self.words:
-            chosen += [word] if isinstance(word, int) else dump.select([word])
-        return list(dict.fromkeys(chosen))
+        chosen = dump.select(self.words)
+        return list(dict.fromkeys([*dump.tokens(), *chosen] if self.everything else chosen))
 
 
 def read_selection(words: Iterable[str]) -> Selection:
