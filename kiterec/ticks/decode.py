@@ -245,7 +245,9 @@ def _context_columns(
 def _frame(columns: Sequence[str], ready: dict[str, pa.Array | pl.Series]) -> pl.DataFrame:
     """Put the columns together in the asked order."""
     arrow = [name for name in columns if not isinstance(ready[name], pl.Series)]
-    frame = pl.DataFrame(pa.table([ready[name] for name in arrow], names=arrow)) if arrow else pl.DataFrame()
+    if not arrow:
+        return pl.DataFrame([ready[name].rename(name) for name in columns])
+    frame = pl.DataFrame(pa.table([ready[name] for name in arrow], names=arrow))
     for place, name in enumerate(columns):
         made = ready[name]
         if isinstance(made, pl.Series):
