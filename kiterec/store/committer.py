@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kiterec.clock import IST, NS_PER_S
 from kiterec.errors import DiskFullError, StorageError
-from kiterec.store.files import Files
 from kiterec.store.folder import JOURNAL, RecordingFolder
 from kiterec.store.journal import Journal
 from kiterec.store.latency import LatencyMeter
-from kiterec.store.options import StoreOptions
-from kiterec.store.row_queue import Group, RowQueue
-from kiterec.store.syncer import Syncer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kiterec.store.files import Files
+    from kiterec.store.options import StoreOptions
+    from kiterec.store.row_queue import Group, RowQueue
+    from kiterec.store.syncer import Syncer
 
 logger = logging.getLogger(__name__)
 
@@ -188,8 +191,8 @@ class Committer:
         free = self._files.free_bytes(self._folder.path)
         if free < self._options.min_free_bytes:
             raise DiskFullError(
-                f"{self._folder.path}: {free:,} bytes are free, {self._options.min_free_bytes:,} are needed to "
-                "seal what is there; the recording stops, free some space"
+                f"{self._folder.path}: {free:,} bytes are free, {self._options.min_free_bytes:,} are needed "
+                "to seal what is there; the recording stops, free some space"
             )
         if free < self._options.warn_free_bytes and not self._is_low:
             logger.warning("disk is low path=%s free_bytes=%d", self._folder.path, free)

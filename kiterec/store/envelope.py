@@ -1,8 +1,8 @@
 """Arrow's encapsulated IPC messages, cut out of bytes that nobody vouches for.
 
 Source:
-    https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format and, for the few fields that
-    are read here before the checksum is known to hold, the table layout of FlatBuffers.
+    https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format and, for the few fields
+    that are read here before the checksum is known to hold, the table layout of FlatBuffers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kiterec.errors import CorruptPartError
 MARKER: Final = b"\xff\xff\xff\xff"
 MAX_METADATA_BYTES: Final = 64 << 10
 MAX_BODY_BYTES: Final = 64 << 20
-"""Longer lengths are damage: the journal's writer makes no such messages, so nothing is allocated for them."""
+"""Longer lengths are damage: the writer makes no such messages, so nothing is allocated for them."""
 
 NO_CHECKSUM: Final = b"00000000"
 _HEADER_TYPE, _BODY_LENGTH, _CUSTOM_METADATA = 1, 3, 4  # fields of the table Message
@@ -68,7 +68,7 @@ def read_envelope(data: memoryview, start: int = 0) -> Envelope:
         if bytes(data[start : start + 4]) != MARKER[: min(room, 4)]:
             raise BrokenMessageError("no message begins here")
         raise BrokenMessageError("the message is cut in its first 8 bytes", needed=8)
-    if data[start : start + 4] != MARKER:
+    if bytes(data[start : start + 4]) != MARKER:
         raise BrokenMessageError("no message begins here")
     (metadata_length,) = struct.unpack_from("<i", data, start + 4)
     if not 16 <= metadata_length <= MAX_METADATA_BYTES or metadata_length % 8:
@@ -102,7 +102,7 @@ def checksum_place(head: memoryview) -> int:
 
 
 def checksum(data: memoryview, envelope: Envelope, header_crc: int) -> int:
-    """Give the crc32 of every byte of the message, its own eight digits read as zeros, continued from the header's."""
+    """Give the message's crc32, its own eight digits read as zeros, continued from the header's."""
     if envelope.checksum_at is None:
         return zlib.crc32(data[envelope.start : envelope.end], header_crc)
     crc = zlib.crc32(data[envelope.start : envelope.checksum_at], header_crc)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kiterec.errors import DiskFullError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -63,7 +65,7 @@ class Files:
             return OpenFile(os.open(path, flags, 0o644), path)
 
     def append(self, file: OpenFile, buffers: Sequence[Any]) -> int:
-        """Append all the buffers with writev(2) and give the number of bytes; half a write may stay on error."""
+        """Append all the buffers with writev(2), give the number of bytes; an error may leave half."""
         self.before("append", file.path)
         views = [view for buffer in buffers if (view := memoryview(buffer).cast("B")).nbytes]
         size = sum(view.nbytes for view in views)

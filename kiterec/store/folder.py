@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kiterec.errors import ManifestError, SetupError
 from kiterec.store.manifest import MANIFEST_NAME, Manifest, load_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PART: Final = ".parquet"
 JOURNAL: Final = ".arrows"
@@ -77,11 +79,11 @@ class RecordingFolder:
 
     def files(self, connection: str) -> list[StoredFile]:
         """Give the connection's parts, journals and drafts that are there, by number."""
-        found = []
-        for path in self.connection_folder(connection).iterdir():
-            if match := _NAME.match(path.name):
-                found.append(StoredFile(connection, int(match[1]), match[2], path))
-        return sorted(found)
+        return sorted(
+            StoredFile(connection, int(match[1]), match[2], path)
+            for path in self.connection_folder(connection).iterdir()
+            if (match := _NAME.match(path.name))
+        )
 
     def strangers(self) -> list[Path]:
         """Give the files in the recording that kiterec did not name."""
@@ -104,7 +106,7 @@ def check_connection_name(name: str) -> None:
 
 
 def find_recordings(root: Path | str) -> list[Path]:
-    """Give the folders of all recordings in a folder, at any depth, or the folder itself if it is one; sorted."""
+    """Give the folders of all recordings in a folder, sorted; only the folder itself if it is one."""
     root = Path(root)
     if (root / MANIFEST_NAME).is_file():
         return [root]

@@ -1,4 +1,4 @@
-"""The day's instrument dump, kept with the recording, because instrument_tokens are used again after expiry."""
+"""The day's instrument dump, kept with the recording: instrument_tokens are used again after expiry."""
 
 from __future__ import annotations
 
@@ -50,4 +50,5 @@ def instruments_as_parquet(dump: bytes) -> bytes:
         raise SetupError(f"the instrument dump has no column {', '.join(missing)}; download it again")
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    return sink.getvalue().to_pybytes()
+    content: bytes = sink.getvalue().to_pybytes()
+    return content

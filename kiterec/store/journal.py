@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
@@ -14,6 +12,10 @@ from kiterec.store.envelope import NO_CHECKSUM, checksum_place, read_envelope
 from kiterec.store.files import FILES, Files
 from kiterec.store.schema import FORMAT, KIND_CODES, KINDS, TRANSCRIPT_SCHEMA
 from kiterec.wire.transcript import Kind, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 MAX_BATCH_BYTES: Final = 4 << 20
 """Payload of a batch; a single longer row is a batch of its own."""
@@ -134,7 +136,7 @@ class Journal:
         return self.file.path
 
     def append(self, seqs: Sequence[int], rows: Sequence[Row]) -> int:
-        """Write rows in ascending order of `seq` with as few batches as their size allows; give the bytes on disk.
+        """Write rows in ascending order of `seq`, in few batches; give the bytes that this took on disk.
 
         Raises:
             DiskFullError: as all of `StorageError`, with the file cut back to the whole batches that it had.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
@@ -13,6 +12,9 @@ from kiterec.errors import ManifestError
 from kiterec.store.envelope import DICTIONARY, SCHEMA, BrokenMessageError, read_envelope
 from kiterec.store.journal import BatchEncoder
 from kiterec.store.schema import FORMAT, KINDS, TRANSCRIPT_SCHEMA
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(slots=True)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 import numpy as np
@@ -25,6 +22,11 @@ from kiterec.store.envelope import (
 from kiterec.store.files import storage_errors
 from kiterec.store.journal_header import KNOWN_HEADER, Header, read_header
 from kiterec.store.schema import TRANSCRIPT_SCHEMA, with_known_kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
 
 WINDOW_BYTES: Final = 16 << 20
 _SCAN_BYTES: Final = 4 << 20
@@ -149,7 +151,7 @@ class JournalReader:
         return self._header.end
 
     def _cut(self, data: pa.Buffer) -> tuple[list[pa.RecordBatch], int, BrokenMessageError | None]:
-        """Give the valid batches at the beginning, the bytes that they take, and what ended them if not the end."""
+        """Give the valid batches at the beginning, their bytes, and what ended them; None: the end."""
         view = memoryview(data).cast("B")
         batches: list[pa.RecordBatch] = []
         used = 0

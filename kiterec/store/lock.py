@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from kiterec.errors import SetupError, StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
 
 
 class FolderLock:
@@ -44,7 +46,7 @@ class FolderLock:
             os.close(fd)
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 raise SetupError(
-                    f"{self._path} is in use by another recorder; stop it, or record under another label or folder"
+                    f"{self._path} is in use by another recorder; stop it, or take another label or folder"
                 ) from error
             raise StorageError(
                 f"cannot lock {self._path}: {(error.strerror or str(error)).lower()}"

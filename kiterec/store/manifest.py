@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import datetime
+from datetime import datetime  # noqa: TC003 -- msgspec reads the annotations when it runs
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from kiterec.errors import ManifestError
 from kiterec.store.files import FILES, Files
-from kiterec.store.journal_reader import DamagedRange
-from kiterec.store.packet_count import Counts
+from kiterec.store.journal_reader import DamagedRange  # noqa: TC001 -- msgspec reads the annotations when it runs
+from kiterec.store.packet_count import Counts  # noqa: TC001 -- msgspec reads the annotations when it runs
 from kiterec.store.schema import FORMAT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MANIFEST_NAME: Final = "recording.json"
 _CHECKSUM: Final = re.compile(rb'"checksum": "([0-9a-f]{64})"\n}\n\Z')
@@ -25,8 +27,8 @@ _CHECKSUM: Final = re.compile(rb'"checksum": "([0-9a-f]{64})"\n}\n\Z')
 class Status(StrEnum):
     """How far a recording is.
 
-    `recording`: being written, or its writer died. `complete`: ended as it should. `recovered`: its writer died,
-    everything but the very end is there. `quarantined`: something did not check; nothing of it was deleted.
+    `recording`: being written, or its writer died. `complete`: ended as it should. `recovered`: its writer
+    died, everything but the very end is there. `quarantined`: something did not check; nothing was deleted.
     """
 
     RECORDING = "recording"
@@ -87,7 +89,8 @@ class Manifest(msgspec.Struct, kw_only=True):
         details: whatever the recorder wanted to be kept.
         parts: the sealed parts, by connection and number.
         damage: what did not check.
-        problems: sentences about what else is wrong.
+        problems: sentences about what else does not check; with one, the recording is quarantined.
+        notes: sentences about what happened to the writer, such as a full disk.
         torn_bytes: bytes of unfinished batches that a crash left at the ends of journals.
         latencies: achieved flush and fsync latencies in ms, by name; empty when the writer died.
         lost_rows: rows that were given to the writer and never reached the disk (it was full).
@@ -107,6 +110,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     parts: list[PartEntry] = []
     damage: list[DamageEntry] = []
     problems: list[str] = []
+    notes: list[str] = []
     torn_bytes: int = 0
     latencies: dict[str, dict[str, float]] = {}
     lost_rows: int = 0
@@ -189,6 +193,14 @@ def load_manifest(folder: Path) -> Manifest:
 def save_manifest(folder: Path, manifest: Manifest, *, files: Files = FILES) -> None:
     """Replace the manifest in one step that a crash does not split."""
     files.save(folder / MANIFEST_NAME, encode_manifest(manifest))
+
+
+def is_of_newer_format(folder: Path) -> bool:
+    """Say whether a folder's manifest is of a newer format than this kiterec reads."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST_NAME).read_bytes(), type=_Format).format > FORMAT
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 class _Format(msgspec.Struct):

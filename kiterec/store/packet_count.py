@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 import numpy as np
@@ -12,6 +11,9 @@ import pyarrow.compute as pc
 
 from kiterec.store.schema import KIND_CODES
 from kiterec.wire.transcript import RECEIVED_KINDS, Kind, read_lifecycle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _RECEIVED_CODES = np.array(sorted(KIND_CODES[kind] for kind in RECEIVED_KINDS), np.int8)
 

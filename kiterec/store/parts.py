@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +12,10 @@ import pyarrow.parquet as pq
 from kiterec.errors import CorruptPartError, StorageError
 from kiterec.store.files import FILES, Files, storage_errors
 from kiterec.store.schema import FORMAT, TRANSCRIPT_SCHEMA, with_known_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 ROW_GROUP_BYTES: Final = 16 << 20
 """Payload of a row group: what a reader holds at a time (a journal window becomes one)."""
@@ -150,7 +152,7 @@ def read_group(
 
 
 def group_bounds(part: pq.ParquetFile, group: int, column: str) -> tuple[int, int] | None:
-    """Give the smallest and largest `seq` or `received_at` (ns) of a row group; None if the part does not say."""
+    """Give the least and greatest `seq` or `received_at` (ns) of a row group; None: the part does not say."""
     meta = part.metadata.row_group(group)
     index = part.schema_arrow.get_field_index(column)
     statistics = meta.column(index).statistics

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from kiterec.store.folder import check_connection_name
 from kiterec.store.schema import MAX_PAYLOAD_BYTES
-from kiterec.wire.transcript import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kiterec.wire.transcript import Row
 
 logger = logging.getLogger(__name__)
 

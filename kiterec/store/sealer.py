@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from kiterec.errors import CorruptPartError
 from kiterec.store.files import FILES, Files, storage_errors
@@ -16,6 +13,12 @@ from kiterec.store.journal_reader import DamagedRange, JournalReader
 from kiterec.store.manifest import PartEntry
 from kiterec.store.packet_count import Counts, count_batch, time_span
 from kiterec.store.parts import PartWriter, open_part, read_group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
 
 
 @dataclass(slots=True)
@@ -83,16 +86,20 @@ def seal(folder: RecordingFolder, connection: str, number: int, *, files: Files 
         sealed = _write_draft(draft, journal, connection, number, files)
         if sealed.entry is None:
             return sealed
-        if difference := compare(draft, journal):
-            raise CorruptPartError(
-                f"{draft} reads back otherwise than {journal}: {difference}; the journal is kept"
-            )
+        _check_draft(draft, journal)
     except Exception:
         files.delete(draft)
         raise
     files.rename(draft, part)
     files.sync_folder(part.parent)
     return sealed
+
+
+def _check_draft(draft: Path, journal: Path) -> None:
+    if difference := compare(draft, journal):
+        raise CorruptPartError(
+            f"{draft} reads back otherwise than {journal}: {difference}; the journal is kept"
+        )
 
 
 def retire_journal(
@@ -117,6 +124,17 @@ def compare(part: Path, journal: Path) -> str:
         theirs = (b for group in range(file.num_row_groups) for b in read_group(file, group))
         mine = (batch for window in reader.windows() for batch in window.batches)
         return _difference(mine, theirs)
+
+
+def examine_journal(journal: Path, connection: str, number: int) -> Sealed:
+    """Read a whole journal and give what sealing it would give; the entry has no size and no sha256."""
+    tally = _Tally()
+    with JournalReader(journal) as reader:
+        for window in reader.windows():
+            for batch in window.batches:
+                tally.add(batch)
+        entry = tally.entry(connection, number, size=0, sha256="") if tally.counts.rows else None
+        return Sealed(entry, reader.damage, reader.torn_bytes)
 
 
 def describe_part(path: Path, connection: str, number: int) -> PartEntry:

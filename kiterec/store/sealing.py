@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from typing import TYPE_CHECKING
 
 from kiterec.errors import StorageError
-from kiterec.store.files import Files
 from kiterec.store.folder import DAMAGED, JOURNAL, RecordingFolder
 from kiterec.store.manifest import DamageEntry, Manifest, save_manifest
 from kiterec.store.sealer import Sealed, retire_journal, seal
+
+if TYPE_CHECKING:
+    from kiterec.store.files import Files
 
 logger = logging.getLogger(__name__)
 

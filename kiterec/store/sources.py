@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -14,6 +12,9 @@ from kiterec.errors import StorageError
 from kiterec.store.folder import JOURNAL, PART, RecordingFolder, StoredFile
 from kiterec.store.journal_reader import JournalReader
 from kiterec.store.parts import group_bounds, open_part, read_group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Range:
     end_seq: int | None = None
 
     def may_hold(self, seqs: tuple[int, int] | None, times: tuple[int, int] | None) -> bool:
-        """Say whether rows within these smallest and largest values can be wanted; None: they are not known."""
+        """Say whether rows within these least and greatest values can be wanted; None: not known."""
         return _overlap(seqs, self.first_seq, self.end_seq) and _overlap(times, self.begin_ns, self.end_ns)
 
 
@@ -55,12 +56,7 @@ class PartSource:
                 f"cannot open {file.path}: {(error.strerror or str(error)).lower()}"
             ) from error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         """Do nothing: the file is open only while it is read."""
 
     def batches(
@@ -86,12 +82,8 @@ class JournalSource:
         self._reader = JournalReader(file.path)
         self.size = self._reader.size
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the journal."""
         self._reader.close()
 
     def batches(
@@ -108,14 +100,18 @@ Source = PartSource | JournalSource
 
 
 def open_sources(folder: RecordingFolder, connection: str) -> list[Source]:
-    """Give the sources of a connection, by number; each row is in exactly one. Use each as a context manager.
+    """Give the sources of a connection, by number; each row is in exactly one. Close each of them.
 
     A journal that is sealed meanwhile is still read to its end, because it is opened here.
     """
     for _ in range(100):
         with ExitStack() as opened:
             try:
-                sources = [opened.enter_context(_open(file)) for file in _one_a_number(folder, connection)]
+                sources: list[Source] = []
+                for file in _one_a_number(folder, connection):
+                    source = _open(file)
+                    opened.callback(source.close)
+                    sources.append(source)
             except FileNotFoundError:  # sealed and deleted since the listing: its part is there now
                 continue
             opened.pop_all()

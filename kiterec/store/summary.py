@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from kiterec.store.folder import RecordingFolder, open_folder
-from kiterec.store.manifest import DamageEntry, Manifest, Status
+from kiterec.store.manifest import (  # noqa: TC001 -- msgspec reads the annotations when it runs
+    DamageEntry,
+    Manifest,
+    Status,
+)
 from kiterec.store.packet_count import Counts, Gap, count_batch, time_span
 from kiterec.store.sources import open_sources
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class ConnectionSummary(msgspec.Struct, kw_only=True):
@@ -62,7 +70,8 @@ class Summary(msgspec.Struct, kw_only=True):
         gaps: number of gaps; each is listed with its connection.
         connections: one entry a connection, by name.
         damage: what did not check.
-        problems: sentences about what else is wrong.
+        problems: sentences about what else does not check.
+        notes: sentences about what happened to the writer, such as a full disk.
         lost_rows: rows that came when the disk was full.
     """
 
@@ -83,6 +92,7 @@ class Summary(msgspec.Struct, kw_only=True):
     connections: list[ConnectionSummary] = []
     damage: list[DamageEntry] = []
     problems: list[str] = []
+    notes: list[str] = []
     lost_rows: int = 0
 
 
@@ -102,6 +112,7 @@ def summarize(path: Path | str) -> Summary:
         connections=connections,
         damage=manifest.damage,
         problems=manifest.problems,
+        notes=manifest.notes,
         lost_rows=manifest.lost_rows,
         gaps=sum(len(connection.gaps) for connection in connections),
     )
@@ -123,7 +134,7 @@ def _summarize_connection(folder: RecordingFolder, manifest: Manifest, name: str
             summary.disk_bytes += part.bytes
             summary.parts += 1
     for source in open_sources(folder, name):
-        with source:
+        with closing(source):
             if source.number in listed:
                 continue
             summary.disk_bytes += source.size

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kiterec.clock import NS_PER_S
 from kiterec.errors import StorageError
-from kiterec.store.files import Files
-from kiterec.store.journal import Journal
 from kiterec.store.latency import LatencyMeter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kiterec.store.files import Files
+    from kiterec.store.journal import Journal
 
 
 @dataclass(slots=True)

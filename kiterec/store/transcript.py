@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +11,10 @@ from kiterec.errors import StorageError
 from kiterec.store.folder import RecordingFolder, open_folder
 from kiterec.store.schema import READ_SCHEMA
 from kiterec.store.sources import Range, Source, open_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 
 def read_transcript(
@@ -90,7 +92,7 @@ def _stream(
                     yield rows
     finally:
         for source in sources:
-            source.__exit__(None, None, None)
+            source.close()
 
 
 def _wanted_rows(batch: pa.RecordBatch, wanted: Range) -> pa.RecordBatch:
@@ -131,7 +133,7 @@ def _merge(
 
 
 def _next_run(heads: dict[int, pa.RecordBatch]) -> tuple[pa.RecordBatch, Any]:
-    """Take from the heads all rows up to the earliest of their ends: no stream has any of those still to come."""
+    """Take from the heads the rows up to the earliest of their ends: none of those can come any more."""
     last = min(batch.column("seq")[-1].as_py() for batch in heads.values())
     taken: list[pa.RecordBatch] = []
     owners: list[Any] = []

@@ -6,11 +6,9 @@ import logging
 import os
 import platform
 import threading
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -20,7 +18,6 @@ from kiterec.store.committer import Committer
 from kiterec.store.files import FILES, Files
 from kiterec.store.folder import RecordingFolder, check_connection_name
 from kiterec.store.instrument_file import instruments_as_parquet
-from kiterec.store.latency import Latency
 from kiterec.store.lock import FolderLock
 from kiterec.store.manifest import Manifest, Status, save_manifest
 from kiterec.store.options import StoreOptions
@@ -28,7 +25,13 @@ from kiterec.store.row_queue import RowQueue
 from kiterec.store.sealing import Sealing
 from kiterec.store.summary import Summary, summarize
 from kiterec.store.syncer import Syncer
-from kiterec.wire.transcript import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from kiterec.store.latency import Latency
+    from kiterec.wire.transcript import Row
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ class WriterStats:
 
 
 class RecordingWriter:
-    """Writes one recording. `append` is cheap and may be called from any thread; everything else runs beside it.
+    """Writes one recording. `append` is cheap and may be called from any thread; the rest runs beside it.
 
     Attributes:
         path: the folder of the recording.
@@ -98,7 +101,7 @@ class RecordingWriter:
             options.fsync_interval_s,
             flush_interval_s=options.flush_interval_s,
             files=files,
-            on_failure=lambda error: self._committer.fail(error),
+            on_failure=lambda error: self._committer.fail(error),  # noqa: PLW0108 -- it is made below
         )
         self._committer = Committer(
             folder,
@@ -149,7 +152,14 @@ class RecordingWriter:
             locks.append(FolderLock(out, label=label).acquire())
             folder = _make_folder(out, label, clock, files)
             locks.append(FolderLock(folder.path).acquire())
-            manifest = _new_manifest(label, accounts, connections, details or {}, options, clock)
+            manifest = _new_manifest(
+                label=label,
+                accounts=accounts,
+                connections=connections,
+                details=details or {},
+                options=options,
+                clock=clock,
+            )
             for name in connections:
                 files.make_folder(folder.connection_folder(name))
             save_manifest(folder.path, manifest, files=files)
@@ -174,7 +184,7 @@ class RecordingWriter:
         self._queue.append(connection, row)
 
     def paused(self) -> bool:
-        """Say whether the budget of memory is used up, so that nothing more should be read from the sockets."""
+        """Say whether the budget of memory is used up, so that nothing should be read from the sockets."""
         return self._queue.paused
 
     def on_pressure(self, callback: Callable[[bool], None]) -> None:
@@ -185,7 +195,7 @@ class RecordingWriter:
         self._queue.on_pressure(callback)
 
     def on_failure(self, callback: Callable[[StorageError], None]) -> None:
-        """Call back once, from a thread of the writer, when the disk refuses; rows after that are lost and counted."""
+        """Call back once, from a writer's thread, when the disk refuses; later rows are lost and counted."""
         self._failure_callbacks.append(callback)
         if self._committer.failure is not None:
             callback(self._committer.failure)
@@ -222,8 +232,8 @@ class RecordingWriter:
     def close(self) -> Summary:
         """Write and seal everything, make the manifest final, and give the summary; again gives the same.
 
-        This blocks: call it in a thread. What cannot be sealed, because the disk is full, stays in journals and the
-        status stays `recording`, so that `recover` goes on from there.
+        This blocks: call it in a thread. What cannot be sealed, because the disk is full, stays in journals
+        and the status stays `recording`, so that `recover` goes on from there.
         """
         with self._closing:
             if self._summary is None:
@@ -253,8 +263,8 @@ class RecordingWriter:
             "fsync": self._syncer.latency.summary().fields(),
         }
         manifest.lost_rows = self._queue.lost_rows
-        manifest.problems += [str(failure)] if failure is not None else []
-        manifest.problems += sorted(self._sealing.unsealed.values())
+        manifest.notes += [str(failure)] if failure is not None else []
+        manifest.notes += sorted(self._sealing.unsealed.values())
         if not self._sealing.unsealed:
             manifest.status = Status.QUARANTINED if manifest.damage else Status.COMPLETE
             manifest.ended_at = utc(self._clock.now_ns())
@@ -286,6 +296,7 @@ def _make_folder(out: Path, label: str, clock: Clock, files: Files) -> Recording
 
 
 def _new_manifest(
+    *,
     label: str,
     accounts: Sequence[str],
     connections: Sequence[str],

@@ -1,0 +1,264 @@
+"""Makes a recording final whose writer died: seals its journals, and deletes nothing that was not read back."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from kiterec.errors import CorruptPartError, ManifestError, SetupError
+from kiterec.store.files import FILES, Files
+from kiterec.store.folder import (
+    DAMAGED,
+    DRAFT,
+    JOURNAL,
+    PART,
+    RecordingFolder,
+    find_recordings,
+)
+from kiterec.store.lock import FolderLock, is_locked
+from kiterec.store.manifest import Manifest, Status, is_of_newer_format, save_manifest
+from kiterec.store.sealer import Sealed, compare, describe_part, examine_journal, retire_journal, seal
+from kiterec.store.sealing import note_sealed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+class RecoverReport(msgspec.Struct, kw_only=True):
+    """What recovery did, or would do.
+
+    Attributes:
+        path: the recording.
+        status_before: the status that was found; None: the manifest could not be read.
+        status: the status now, or as it would be.
+        changed: something was, or would be, written; False: the recording was final already.
+        sealed: journals that became parts, by their path in the recording.
+        listed: parts that were there and not in the manifest.
+        deleted: files that were not needed any more.
+        kept: files set aside because something in them does not check.
+        rows: rows in the parts that were sealed or listed.
+        torn_bytes: bytes of unfinished batches at the ends of journals.
+        problems: sentences about what does not check.
+    """
+
+    path: str
+    status_before: Status | None = None
+    status: Status = Status.RECOVERED
+    changed: bool = False
+    sealed: list[str] = []
+    listed: list[str] = []
+    deleted: list[str] = []
+    kept: list[str] = []
+    rows: int = 0
+    torn_bytes: int = 0
+    problems: list[str] = []
+
+
+def find_unfinished(out: Path | str) -> list[Path]:
+    """Give the recordings below a folder that nobody writes and that are not final; sorted.
+
+    A recording whose manifest cannot be read is one of them, unless it is of a newer format.
+    """
+    found = []
+    for path in find_recordings(out):
+        try:
+            finished = RecordingFolder(path).manifest().is_finished
+        except ManifestError:
+            finished = is_of_newer_format(path)
+        if not finished and not is_locked(path):
+            found.append(path)
+    return found
+
+
+def recover(path: Path | str, *, dry_run: bool = False, files: Files = FILES) -> RecoverReport:
+    """Seal what a dead writer left, and make the manifest true.
+
+    Running it again changes nothing. With `dry_run` nothing is written; damage is found all the same.
+
+    Raises:
+        SetupError: a recorder is writing this recording at this moment.
+        ManifestError: there is no recording, or it is of a newer format.
+        StorageError: the disk refuses; what was done so far is safe, run it again.
+    """
+    folder = RecordingFolder(path)
+    if not folder.path.is_dir():
+        raise ManifestError(f"{folder.path} is no folder of a recording")
+    try:
+        lock = FolderLock(folder.path).acquire()
+    except SetupError as error:
+        raise SetupError(
+            f"{folder.path} is being recorded at this moment; stop its recorder first"
+        ) from error
+    try:
+        return _Recovery(folder, files, dry_run=dry_run).run()
+    finally:
+        lock.release()
+
+
+@dataclass(slots=True)
+class _Recovery:
+    folder: RecordingFolder
+    files: Files
+    dry_run: bool = field(kw_only=True)
+    manifest: Manifest = field(default_factory=Manifest)
+    report: RecoverReport = field(init=False)
+
+    def run(self) -> RecoverReport:
+        self.report = RecoverReport(path=str(self.folder.path))
+        self._load_manifest()
+        before = msgspec.json.encode(self.manifest)
+        for connection in self.folder.connections():
+            if connection not in self.manifest.connections:
+                self.manifest.connections.append(connection)
+            self._recover_connection(connection)
+        self._drop_saves()
+        self._look_for_missing_parts()
+        self._conclude(is_altered=before != msgspec.json.encode(self.manifest))
+        return self.report
+
+    def _load_manifest(self) -> None:
+        try:
+            self.manifest = self.folder.manifest()
+            self.report.status_before = self.manifest.status
+        except ManifestError as error:
+            if is_of_newer_format(self.folder.path):
+                raise
+            if not self.folder.connections():
+                raise
+            self.manifest = Manifest(label=self.folder.path.name.partition("-")[2], status=Status.RECORDING)
+            self._problem(f"the manifest was rebuilt from the files: {error}")
+
+    def _recover_connection(self, connection: str) -> None:
+        there: dict[int, set[str]] = {}
+        for file in self.folder.files(connection):
+            there.setdefault(file.number, set()).add(file.suffix)
+        for number, suffixes in sorted(there.items()):
+            if PART in suffixes and self.manifest.part(connection, number) is None:
+                self._list_part(connection, number, has_journal=JOURNAL in suffixes)
+            elif PART in suffixes and JOURNAL in suffixes:
+                self._drop_journal(connection, number, is_noted=True)
+            elif JOURNAL in suffixes:
+                self._seal(connection, number)
+            if DRAFT in suffixes:
+                self._drop_draft(connection, number, is_alone=suffixes == {DRAFT})
+
+    def _seal(self, connection: str, number: int) -> None:
+        journal = self.folder.file(connection, number, JOURNAL)
+        if self.dry_run:
+            sealed = examine_journal(journal, connection, number)
+        else:
+            sealed = seal(self.folder, connection, number, files=self.files)
+            note_sealed(self.manifest, self.folder, connection, number, sealed)
+            save_manifest(self.folder.path, self.manifest, files=self.files)
+            retire_journal(self.folder, connection, number, damaged=bool(sealed.damage), files=self.files)
+        self._report_sealed(journal, sealed)
+        self.report.torn_bytes += sealed.torn_bytes
+        self.report.changed = True
+
+    def _report_sealed(self, journal: Path, sealed: Sealed) -> None:
+        name = self._name(journal)
+        if sealed.entry is not None:
+            self.report.sealed.append(name)
+            self.report.rows += sealed.entry.counts.rows
+        (self.report.kept if sealed.damage else self.report.deleted).append(name)
+        self.report.problems += [
+            f"{name}: {found.length} bytes at {found.offset}: {found.reason}" for found in sealed.damage
+        ]
+
+    def _list_part(self, connection: str, number: int, *, has_journal: bool) -> None:
+        """A crash came between the rename and the manifest; or the manifest is new."""
+        part = self.folder.file(connection, number, PART)
+        try:
+            entry = describe_part(part, connection, number)
+            if has_journal and (difference := compare(part, self.folder.file(connection, number, JOURNAL))):
+                raise CorruptPartError(f"{part} is otherwise than its journal: {difference}")
+        except CorruptPartError as error:
+            self._set_aside(part, str(error))
+            if has_journal:
+                self._seal(connection, number)
+            return
+        self.report.changed = True
+        self.report.listed.append(self._name(part))
+        self.report.rows += entry.counts.rows
+        self.manifest.set_part(entry)
+        if has_journal:
+            self._drop_journal(connection, number, is_noted=False)
+
+    def _drop_journal(self, connection: str, number: int, *, is_noted: bool) -> None:
+        """The part is listed, so it was read back; a journal with damage is kept beside it."""
+        journal = self.folder.file(connection, number, JOURNAL)
+        found = examine_journal(journal, connection, number)
+        found.entry = None
+        if is_noted:
+            found.torn_bytes = 0
+        note_sealed(self.manifest, self.folder, connection, number, found)
+        self._save()
+        if not self.dry_run:
+            retire_journal(self.folder, connection, number, damaged=bool(found.damage), files=self.files)
+        (self.report.kept if found.damage else self.report.deleted).append(self._name(journal))
+        self.report.changed = True
+
+    def _drop_draft(self, connection: str, number: int, *, is_alone: bool) -> None:
+        draft = self.folder.file(connection, number, DRAFT)
+        if is_alone:
+            self._set_aside(draft, f"{draft} is a draft without its journal")
+            return
+        if not self.dry_run:
+            self.files.delete(draft)
+        self.report.deleted.append(self._name(draft))
+        self.report.changed = True
+
+    def _set_aside(self, path: Path, problem: str) -> None:
+        self._problem(problem)
+        if not self.dry_run:
+            self.files.rename(path, path.with_name(path.name + DAMAGED))
+            self.files.sync_folder(path.parent)
+        self.report.kept.append(self._name(path))
+        self.report.changed = True
+
+    def _drop_saves(self) -> None:
+        """A crash came while the manifest or the instrument dump was replaced: the older one is whole."""
+        for path in sorted(self.folder.path.glob("*.tmp")):
+            if not self.dry_run:
+                self.files.delete(path)
+            self.report.deleted.append(self._name(path))
+            self.report.changed = True
+
+    def _look_for_missing_parts(self) -> None:
+        for part in self.manifest.parts:
+            if not self.folder.file(part.connection, part.number, PART).exists():
+                self._problem(f"{part.connection} part {part.number} with {part.counts.rows} rows is missing")
+
+    def _conclude(self, *, is_altered: bool) -> None:
+        manifest, report = self.manifest, self.report
+        is_wrong = bool(manifest.damage or manifest.problems or report.problems)
+        status = manifest.status
+        if is_wrong:
+            status = Status.QUARANTINED
+        elif not manifest.is_finished:
+            status = Status.RECOVERED
+        report.status = status
+        report.changed |= is_altered or status is not manifest.status
+        manifest.status = status
+        if report.changed and not self.dry_run:
+            manifest.ended_at = manifest.ended_at or datetime.now(UTC)
+            self._save()
+            logger.info("recovered path=%s status=%s rows=%d", report.path, status, report.rows)
+
+    def _problem(self, sentence: str) -> None:
+        self.report.problems.append(sentence)
+        if sentence not in self.manifest.problems:
+            self.manifest.problems.append(sentence)
+
+    def _save(self) -> None:
+        if not self.dry_run:
+            save_manifest(self.folder.path, self.manifest, files=self.files)
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self.folder.path))
