@@ -1,4 +1,4 @@
-"""Makes a recording final whose writer died: seals its journals, and deletes nothing that was not read back."""
+"""Makes a recording final whose writer died; deletes nothing whose rows were not read back elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ from kiterec.store.folder import (
 )
 from kiterec.store.lock import FolderLock, is_locked
 from kiterec.store.manifest import Manifest, Status, is_of_newer_format, save_manifest
-from kiterec.store.sealer import Sealed, compare, describe_part, examine_journal, retire_journal, seal
+from kiterec.store.sealer import (
+    Sealed,
+    check_against_journal,
+    describe_part,
+    examine_journal,
+    retire_journal,
+    seal,
+)
 from kiterec.store.sealing import note_sealed
 
 if TYPE_CHECKING:
@@ -176,8 +183,8 @@ class _Recovery:
         part = self.folder.file(connection, number, PART)
         try:
             entry = describe_part(part, connection, number)
-            if has_journal and (difference := compare(part, self.folder.file(connection, number, JOURNAL))):
-                raise CorruptPartError(f"{part} is otherwise than its journal: {difference}")
+            if has_journal:
+                check_against_journal(part, self.folder.file(connection, number, JOURNAL))
         except CorruptPartError as error:
             self._set_aside(part, str(error))
             if has_journal:

@@ -86,7 +86,7 @@ def seal(folder: RecordingFolder, connection: str, number: int, *, files: Files 
         sealed = _write_draft(draft, journal, connection, number, files)
         if sealed.entry is None:
             return sealed
-        _check_draft(draft, journal)
+        check_against_journal(draft, journal)
     except Exception:
         files.delete(draft)
         raise
@@ -95,10 +95,15 @@ def seal(folder: RecordingFolder, connection: str, number: int, *, files: Files 
     return sealed
 
 
-def _check_draft(draft: Path, journal: Path) -> None:
-    if difference := compare(draft, journal):
+def check_against_journal(part: Path, journal: Path) -> None:
+    """Refuse a part that does not read back as the valid rows of its journal.
+
+    Raises:
+        CorruptPartError: it does not, or it cannot be read to its end.
+    """
+    if difference := compare(part, journal):
         raise CorruptPartError(
-            f"{draft} reads back otherwise than {journal}: {difference}; the journal is kept"
+            f"{part} reads back otherwise than {journal}: {difference}; the journal is kept"
         )
 
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from kiterec.store.latency import Latency
     from kiterec.wire.transcript import Row
 
+__all__ = ["RecordingWriter", "StoreOptions", "WriterStats"]
+
 logger = logging.getLogger(__name__)
 
 
