@@ -1,6 +1,7 @@
 """Run every notebook from its own folder, and fail at the first cell that does.
 
-`python notebooks/run.py [--save] [NOTEBOOK …]`: `--save` keeps the outputs in the notebooks, which are otherwise left as they are.
+`python notebooks/run.py [--save] [NOTEBOOK …]`: `--save` keeps the outputs in the notebooks, which are
+otherwise left as they are.
 """
 
 from __future__ import annotations

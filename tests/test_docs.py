@@ -1,10 +1,10 @@
 """Every command and snippet that the README and docs/ show is run as written.
 
-A page is one story, run top to bottom in an empty folder. A fence's language says what it is: `console` commands for bash, `python` snippets that share one
-namespace, and `toml` files. A comment above a fence says more:
+A page is one story, run top to bottom in an empty folder. A fence's language says what it is: `console`
+commands for bash, `python` snippets that share one namespace, and `toml` files. A comment above it says more:
 
 - `<!-- not run: why -->` shows something that cannot run here; the reason is part of the page.
-- `<!-- until: text -->` a server: started, awaited until it says the text, and stopped at the end of the page.
+- `<!-- until: text -->` a server: started, awaited until it says the text, stopped at the end of the page.
 - `<!-- exit: 3 -->` the exit code expected.
 - `<!-- file: NAME -->` the fence is the content of a file that later commands use.
 
@@ -28,7 +28,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(p.relative_to(ROOT).as_posix() for p in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 RUN = {"console", "python", "toml"}
-FENCE = re.compile(r"(?P<notes>(?:<!--[^\n]*-->\n)*)```(?P<language>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(
+    r"(?P<notes>(?:<!--[^\n]*-->\n)*)```(?P<language>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
 NOTE = re.compile(r"<!--\s*(not run|until|exit|file)\s*:\s*(.*?)\s*-->")
 PORT = re.compile(r"(?<=--port )\d{4,5}|(?<=127\.0\.0\.1:)\d{4,5}|(?<=localhost:)\d{4,5}")
 DEADLINE_S = 180
@@ -99,9 +101,11 @@ class Page:
     def run(self, arguments: list[str], *, expected: int = 0) -> None:
         done = subprocess.run(
             arguments, cwd=self.folder, env=self.environment, text=True, stdin=subprocess.DEVNULL,
-            capture_output=True, timeout=DEADLINE_S,
+            capture_output=True, timeout=DEADLINE_S, check=False,
         )  # fmt: skip
-        assert done.returncode == expected, f"exit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        assert done.returncode == expected, (
+            f"exit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        )
 
     def close(self) -> None:
         for server in self.servers:
