@@ -171,9 +171,9 @@ class Credentials:
             raise FeedError(f"account {self.account.name}: the source of the access token gave an empty one")
         return token
 
-    def replace(self, source: Secret | TokenSource) -> None:
+    def replace(self, source: str | Secret | TokenSource) -> None:
         """Use another access token, or source of it, from the next connect on."""
-        self._source = source
+        self._source = Secret(source) if isinstance(source, str) else source
         self._refused = None
 
     def refuse(self, token: Secret) -> None:

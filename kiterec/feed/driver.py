@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kiterec.clock import NS_PER_S
 from kiterec.errors import FeedError
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from kiterec.feed.sink import FrameSink
 
 logger = logging.getLogger(__name__)
+
+_READING_TURNS: Final = 4  # of the event loop: poll, take bytes, wake the reader, note the message
 
 
 class Driver:
@@ -157,6 +159,9 @@ class Driver:
             async with asyncio.timeout(delay_s):
                 await self._awake.wait()
         except TimeoutError:
+            # What lies in the socket since a moment when the loop was busy counts as heard: let it be read first.
+            for _ in range(_READING_TURNS):
+                await asyncio.sleep(0)
             self.apply(Wake())
         self._awake.clear()
 

@@ -190,7 +190,7 @@ class TickerManager:
         self._ring()
         return tuple(orphans)
 
-    def set_access_token(self, account: str, token: Secret | TokenSource) -> None:
+    def set_access_token(self, account: str, token: str | Secret | TokenSource) -> None:
         """Use another access token from the next connect on; connections that were refused come back at once.
 
         Raises:
@@ -304,7 +304,7 @@ class TickerManager:
         protocol = driver.protocol
         age_ns = self._clock.monotonic_ns() - protocol.last_heard.monotonic_ns
         return ConnectionStats(
-            state=protocol.state.value,
+            state=protocol.state,
             epoch=protocol.epoch,
             counters=add_counters([driver.counters]),
             rates=self._fleet.meters[driver.name].rates(),

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from kiterec.wire.packets import Mode
 
 NO_CLOSE_FRAME: Final = 1006
+_LATE_NS: Final = NS_PER_S // 2
 
 
 class State(StrEnum):
@@ -323,6 +324,9 @@ class ConnectionProtocol:
         return [WaitUntil(None)]
 
     def _on_wake_open(self, at: Instant) -> list[Action]:
+        if self._deadline is not None and at.monotonic_ns - self._deadline > _LATE_NS:
+            # We did not run when we should have: what came meanwhile waits in the socket, unheard.
+            self._quiet_since = at.monotonic_ns
         silent_ns = at.monotonic_ns - self._silent_from()
         if self._held_since is None and silent_ns >= self._silence_ns:
             silent_s = silent_ns / NS_PER_S

@@ -12,6 +12,8 @@ from kiterec.feed.counters import Counters
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from kiterec.feed.protocol import State
+
 SHORT_WINDOW_S: Final = 1
 LONG_WINDOW_S: Final = 60
 
@@ -86,7 +88,7 @@ class ConnectionStats:
         last_heard_age_s: seconds since the last message of the open connection; None when it is not open.
     """
 
-    state: str
+    state: State
     epoch: int
     counters: Counters
     rates: Rates

@@ -226,9 +226,10 @@ class Exchange:
 
     async def _beat(self, session: Session) -> None:
         with contextlib.suppress(ConnectionClosed):
-            while self.heartbeat_s is not None:
-                await session.send(HEARTBEAT)
-                await asyncio.sleep(self.heartbeat_s)
+            while True:
+                if self.heartbeat_s is not None:
+                    await session.send(HEARTBEAT)
+                await asyncio.sleep(self.heartbeat_s or 0.01)
 
 
 def of_kind(events: list[FeedEvent], kind: type[FeedEvent]) -> list[Any]:
