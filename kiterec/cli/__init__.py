@@ -53,10 +53,18 @@ class VerbGroup(click.Group):
 @click.group(
     cls=VerbGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 fine; 1 failed; 2 wrong usage or settings, nothing was started; 3 finished, but "
-    "something was lost or is damaged. Data goes to stdout, everything else to stderr. "
-    'Completion: eval "$(_KITEREC_COMPLETE=bash_source kiterec)" in ~/.bashrc; zsh_source and fish_source '
-    "likewise.",
+    epilog="""\b
+Exit codes:
+  0  fine
+  1  failed
+  2  wrong usage or settings; nothing was started
+  3  finished, but something was lost or is damaged
+
+\b
+Data goes to stdout, everything else to stderr.
+Shell completion, for bash in ~/.bashrc (zsh_source and fish_source likewise):
+  eval "$(_KITEREC_COMPLETE=bash_source kiterec)"
+""",
 )
 @click.version_option(package_name="kiterec", message="kiterec %(version)s")
 @click.option("-v", "--verbose", is_flag=True, help="Log details too.")

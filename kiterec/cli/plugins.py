@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from kiterec.cli.json_output import print_json
+from kiterec.cli.options import json_option
 from kiterec.cli.tables import Column, table
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 def plugins(*, as_json: bool) -> None:
     """List the plugins that `record --plugin NAME` can use.
 

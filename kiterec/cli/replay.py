@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
+from kiterec.cli.options import check_credentials_option, port_option
 from kiterec.cli.parameters import speed as speed_factor
 
 
 @click.command()
 @click.argument("recording", type=click.Path(path_type=Path))
-@click.option(
-    "--port", default=8765, show_default=True, type=click.IntRange(0, 65_535), help="0 takes a free one."
-)
+@port_option
 @click.option(
     "--speed", default="1", show_default=True, type=speed_factor, metavar="X|max",
     help="Factor against the recorded pace; max is as fast as the clients take it.",
@@ -23,19 +23,17 @@ from kiterec.cli.parameters import speed as speed_factor
     help="Client n gets recorded connection n byte for byte, whatever it subscribes to.",
 )  # fmt: skip
 @click.option(
-    "--wait-for-clients", type=click.IntRange(min=0), metavar="N", default=1, show_default=True,
-    help="The clock starts when so many clients are there.",
+    "--wait-for-clients", type=click.IntRange(min=0), metavar="N",
+    help="The clock starts when so many clients are there.  [default: 1; with --exact, as many as recorded]",
 )  # fmt: skip
 @click.option(
     "--at-end", type=click.Choice(["close", "hold"]), default="close", show_default=True,
     help="Close the connections and exit, or stay with heartbeats.",
 )  # fmt: skip
-@click.option(
-    "--check-credentials", is_flag=True, help="Refuse other than KITE_API_KEY and KITE_ACCESS_TOKEN."
-)
+@check_credentials_option
 def replay(
-    *, recording: Path, port: int, speed: float | None, exact: bool, wait_for_clients: int, at_end: str,
-    check_credentials: bool,
+    *, recording: Path, port: int, speed: float | None, exact: bool, wait_for_clients: int | None,
+    at_end: Literal["close", "hold"], check_credentials: bool,
 ) -> None:  # fmt: skip
     """Play RECORDING back as if it were Kite.
 
@@ -43,7 +41,8 @@ def replay(
     recorded instrument dump at GET /instruments on the same port.
     """
     from kiterec.cli.serving import credentials_from_environment, serve
-    from kiterec.replay import RecordedTimeline, ReplayServer
+    from kiterec.replay.recorded import RecordedTimeline
+    from kiterec.replay.server import ReplayServer
 
     timeline = RecordedTimeline(recording)
     server = ReplayServer(

@@ -13,9 +13,7 @@ from kiterec.cli.stopping import stop_on_signals
 from kiterec.errors import SetupError
 
 if TYPE_CHECKING:
-    from kiterec.replay import ReplayServer
-
-DEFAULT_PORT = 8765
+    from kiterec.replay.server import ReplayServer
 
 
 def credentials_from_environment() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kiterec.cli.options import check_credentials_option, port_option
 from kiterec.cli.parameters import duration, wall_time
 from kiterec.clock import SYSTEM_CLOCK
 
@@ -22,28 +23,26 @@ def _start(text: str) -> int | None:
 
 
 @click.command()
+@port_option
 @click.option(
-    "--port", default=8765, show_default=True, type=click.IntRange(0, 65_535), help="0 takes a free one."
-)
+    "--instruments", default=300, show_default=True, type=click.IntRange(1, 200_000), metavar="N",
+    help="How many instruments.",
+)  # fmt: skip
 @click.option(
-    "--instruments", default=300, show_default=True, type=click.IntRange(1, 200_000), help="How many."
-)
+    "--seed", default=1, show_default=True, type=click.IntRange(min=0), metavar="N",
+    help="Decides everything that moves.",
+)  # fmt: skip
 @click.option(
-    "--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Decides all that moves."
-)
-@click.option(
-    "--rate", default=2.0, show_default=True, type=click.FloatRange(0, 4, min_open=True),
+    "--rate", default=2.0, show_default=True, type=click.FloatRange(0, 4, min_open=True), metavar="X",
     help="Packets a second, on average over all instruments.",
 )  # fmt: skip
 @click.option("--duration", type=duration, metavar="TIME", help="Close after, such as 30s.  [default: never]")
 @click.option(
     "--start", type=_start, default="now", show_default=True, metavar="now|fixed|TIME",
     help="The exchange's clock at the start, IST. The same seed and start give the same bytes; fixed is "
-    "always the same Monday.",
+    "always the same Monday, and waits for the first client.",
 )  # fmt: skip
-@click.option(
-    "--check-credentials", is_flag=True, help="Refuse other than KITE_API_KEY and KITE_ACCESS_TOKEN."
-)
+@check_credentials_option
 def simulate(
     *, port: int, instruments: int, seed: int, rate: float, duration: float | None, start: int | None,
     check_credentials: bool,
@@ -54,12 +53,14 @@ def simulate(
     need no account: any credentials are accepted.
     """
     from kiterec.cli.serving import credentials_from_environment, serve
-    from kiterec.replay import ReplayServer
+    from kiterec.replay.server import ReplayServer
     from kiterec.simulate import SyntheticMarket
 
     market = SyntheticMarket(
         instruments=instruments, seed=seed, duration_s=duration, packets_per_s=rate, start_ns=start
     )
-    credentials = credentials_from_environment() if check_credentials else None
-    server = ReplayServer(market, port=port, credentials=credentials)
+    server = ReplayServer(
+        market, port=port, wait_for_clients=int(start is None),
+        credentials=credentials_from_environment() if check_credentials else None,
+    )  # fmt: skip
     serve(server, f"a synthetic exchange of {instruments:,} instruments, seed {seed}")

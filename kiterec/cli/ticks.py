@@ -10,21 +10,26 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kiterec.cli.json_output import print_json
+from kiterec.cli.options import from_option, instruments_option, split_words, to_option
 from kiterec.cli.parameters import wall_time
 from kiterec.cli.tables import Column, table
-from kiterec.clock import SYSTEM_CLOCK, to_ns
+from kiterec.clock import SYSTEM_CLOCK, to_ns, utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
+
+    from polars import DataFrame, LazyFrame
 
     from kiterec.recording import Recording
 
 Tick = dict[str, Any]
 
 COLUMNS: Final = [
-    Column("time (IST)", left=True), Column("symbol", left=True), Column("mode", 8, left=True), Column("last"),
-    Column("change %", 5), Column("volume", 3), Column("oi", 6), Column("bid", 1), Column("offer", 2),
-    Column("quantity", 7), Column("exchange", 9), Column("connection", 10, left=True), Column("seq", 11),
+    Column("time (IST)", left=True), Column("symbol", left=True), Column("mode", 8, left=True),
+    Column("last"), Column("change %", 5), Column("volume", 3), Column("oi", 6), Column("bid", 1),
+    Column("offer", 2), Column("quantity", 7), Column("exchange", 9), Column("connection", 10, left=True),
+    Column("seq", 11),
 ]  # fmt: skip
 FINE: Final = frozenset({"CDS", "BCD", "NCO"})
 """Segments whose prices have four decimals."""
@@ -37,15 +42,17 @@ DEPTH: Final = ("buy_price", "buy_quantity", "buy_orders", "sell_price", "sell_q
     "recordings", nargs=-1, required=True, metavar="RECORDING...", type=click.Path(path_type=Path)
 )
 @click.option(
-    "--limit", default=20, show_default=True, type=click.IntRange(min=0), help="How many; 0 is all."
+    "--limit",
+    default=20,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="How many; 0 is all.",
 )
 @click.option("--first", is_flag=True, help="The first ones instead of the last.")
-@click.option(
-    "--instruments", multiple=True, metavar="WORDS",
-    help="Tokens or symbols, such as 408065 or NSE:INFY or NFO:NIFTY*; separated by commas, or repeated.",
-)  # fmt: skip
-@click.option("--from", "begin", metavar="TIME", help="Received at or after, IST; 09:15 or 2026-01-05T09:15.")
-@click.option("--to", "end", metavar="TIME", help="Received before.")
+@instruments_option
+@from_option
+@to_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print all columns as CSV, with times in UTC.")
 @click.option("--json", "as_json", is_flag=True, help="Print all columns as JSON, with times in UTC.")
 def ticks(
@@ -60,13 +67,12 @@ def ticks(
 
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other; give one")
-    symbols = [word.strip() for words in instruments for word in words.split(",") if word.strip()]
+    symbols = split_words(instruments)
     found: list[Tick] = []
     for path in recordings:
         recording = kiterec.open(path)
-        found += _ticks_of(
-            recording, symbols, _instant(begin, recording), _instant(end, recording), limit, first
-        )
+        span = (_instant(begin, recording), _instant(end, recording))
+        found += _ticks_of(recording, symbols, span, limit=limit, first=first)
     if limit:
         found = found[:limit] if first else found[-limit:]
     if as_json:
@@ -77,12 +83,12 @@ def ticks(
         click.echo(table([_cells(tick) for tick in found], COLUMNS))
 
 
-def _instant(text: str | None, recording: Recording) -> int | None:
+def _instant(text: str | None, recording: Recording) -> datetime | None:
     """Read a time of the day that the recording began."""
     if text is None:
         return None
     try:
-        return wall_time(text, day_ns=_day(recording))
+        return utc(wall_time(text, day_ns=_day(recording)))
     except ValueError:
         raise click.BadParameter(
             f"{text!r} is no time; write it like 09:15:00.5 or 2026-01-05T09:15"
@@ -95,14 +101,16 @@ def _day(recording: Recording) -> int:
 
 
 def _ticks_of(
-    recording: Recording, symbols: list[str], begin: int | None, end: int | None, limit: int, first: bool
-) -> list[Tick]:
+    recording: Recording, symbols: list[str | int], span: tuple[datetime | None, datetime | None], *,
+    limit: int, first: bool,
+) -> list[Tick]:  # fmt: skip
     """Give the ticks with their symbols, and with times as text."""
-    words: list[str | int] = [int(word) if word.isdigit() else word for word in symbols]
-    lazy = recording.ticks(words or None, begin=begin, end=end)
-    if limit:
-        lazy = lazy.head(limit) if first else lazy.tail(limit)
-    frame = lazy.collect()
+    lazy = recording.ticks(symbols or None, begin=span[0], end=span[1])
+    frame = (
+        (lazy.head(limit) if limit else lazy).collect()
+        if first or not limit
+        else _last(lazy, recording, limit)
+    )
     dump = recording.instruments()
     frame = frame.with_columns(
         frame["received_at"].dt.convert_time_zone("Asia/Kolkata").dt.strftime("%H:%M:%S%.3f").alias("_ist"),
@@ -120,7 +128,19 @@ def _ticks_of(
     return found
 
 
-def _instants(frame: Any) -> list[str]:
+def _last(lazy: LazyFrame, recording: Recording, limit: int) -> DataFrame:
+    """Give the last rows, looking at the end of the recording first, since most recordings are long."""
+    manifest = recording.manifest
+    end = max((part.last_seq for part in manifest.parts), default=0) if manifest.is_finished else 0
+    for window in (limit + 100, 100 * (limit + 100)):
+        if window < end:
+            found = lazy.sql(f"SELECT * FROM self WHERE seq > {end - window}").tail(limit).collect()  # noqa: S608
+            if found.height == limit:
+                return found
+    return lazy.tail(limit).collect()
+
+
+def _instants(frame: DataFrame) -> list[str]:
     return [name for name, kind in frame.schema.items() if kind.is_temporal()]
 
 
@@ -163,4 +183,4 @@ def _print_csv(found: list[Tick]) -> None:
         cells = dict(_flat(tick))
         if place == 0:
             writer.writerow(cells)
-        writer.writerow(cells.values())
+        writer.writerow(str(cell).lower() if isinstance(cell, bool) else cell for cell in cells.values())

@@ -1,0 +1,57 @@
+"""`kiterec info`: what a recording holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kiterec.cli.json_output import print_json
+from kiterec.cli.options import json_option
+
+if TYPE_CHECKING:
+    from kiterec.recording import RecordingInfo
+
+
+@click.command()
+@click.argument(
+    "recordings", nargs=-1, required=True, metavar="RECORDING...", type=click.Path(path_type=Path)
+)
+@json_option
+def info(*, recordings: tuple[Path, ...], as_json: bool) -> None:
+    """Say what RECORDING holds: spans, frames, ticks, sizes, gaps.
+
+    A recording that is still being written can be looked at too. With --json, several recordings give a list.
+    """
+    import kiterec
+
+    found = [kiterec.open(path).info() for path in recordings]
+    if as_json:
+        print_json(found[0] if len(found) == 1 else found)
+    else:
+        click.echo("\n\n".join(map(_text, found)))
+
+
+def _text(info: RecordingInfo) -> str:
+    from kiterec.cli.amounts import ist_instant, size
+    from kiterec.cli.summary_text import summary_text
+    from kiterec.clock import to_ns
+
+    summary = info.summary
+    pairs = [
+        ("recorded on", info.host),
+        ("begun", "" if info.created_at is None else f"{ist_instant(to_ns(info.created_at))} IST"),
+        ("ended", "" if info.ended_at is None else f"{ist_instant(to_ns(info.ended_at))} IST"),
+        ("with", ", ".join(f"{name} {version}" for name, version in info.versions.items())),
+        ("accounts", ", ".join(info.accounts)),
+        ("dump", "none" if info.instruments is None else f"{info.instruments:,} instruments"),
+    ]
+    for name, value in info.details.items():
+        pairs.append((name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+    if summary.ticks and summary.disk_bytes:
+        ratio = summary.wire_bytes / summary.disk_bytes
+        per_tick = size(summary.disk_bytes / summary.ticks)
+        pairs.append(("compression", f"{ratio:.1f} to 1, {per_tick} a tick"))
+    lines = [f"  {name:<12} {value}" for name, value in pairs if value]
+    return "\n".join([info.path, *lines, summary_text(summary)])

@@ -1,0 +1,33 @@
+"""Options that more than one verb has, so that they are the same everywhere."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+
+DEFAULT_PORT: Final = 8765
+
+port_option: Final = click.option(
+    "--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65_535), metavar="N",
+    help="Listen on this port; 0 takes a free one.",
+)  # fmt: skip
+check_credentials_option: Final = click.option(
+    "--check-credentials", is_flag=True,
+    help="Refuse clients whose credentials are not those of KITE_API_KEY and KITE_ACCESS_TOKEN.",
+)  # fmt: skip
+json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+instruments_option: Final = click.option(
+    "--instruments", multiple=True, metavar="WORDS",
+    help="Tokens or names, such as 408065, NSE:INFY or NFO:NIFTY*; with commas between, or repeated.",
+)  # fmt: skip
+from_option: Final = click.option(
+    "--from", "begin", metavar="TIME", help="Received at or after; IST, 09:15 or 2026-01-05T09:15."
+)
+to_option: Final = click.option("--to", "end", metavar="TIME", help="Received before; IST.")
+
+
+def split_words(words: tuple[str, ...]) -> list[str | int]:
+    """Give the words that stand between commas; numbers are instrument_tokens."""
+    parts = [part.strip() for word in words for part in word.split(",") if part.strip()]
+    return [int(part) if part.isdigit() else part for part in parts]

@@ -1,0 +1,35 @@
+"""The last prices of a recording's busiest instruments, as a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kiterec.cli.tables import Column, table
+from kiterec.ticks.last_prices import last_prices
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COLUMNS: Final = [
+    Column("instrument", left=True), Column("last price"), Column("change %"), Column("time (IST)"),
+    Column("ticks", 1),
+]  # fmt: skip
+FINE: Final = frozenset({"CDS", "BCD", "NCO"})
+"""Segments whose prices have four decimals."""
+
+
+def prices_text(path: Path, *, limit: int) -> str:
+    """Give a line for each of the busiest instruments, with prices in rupees."""
+    frame = last_prices(path, limit)
+    times = frame["received_at"].dt.convert_time_zone("Asia/Kolkata").dt.strftime("%H:%M:%S%.3f")
+    rows = [
+        {
+            "instrument": row["symbol"] or str(row["instrument_token"]),
+            "last price": f"{row['last_price']:,.{4 if row['segment'] in FINE else 2}f}",
+            "change %": "" if row["change"] is None else f"{row['change']:+.2f}",
+            "time (IST)": time,
+            "ticks": f"{row['ticks']:,}",
+        }
+        for row, time in zip(frame.iter_rows(named=True), times, strict=True)
+    ]
+    return table(rows, COLUMNS)

@@ -1,0 +1,82 @@
+"""Runs a recorder under signals, with or without a live view, and reports what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from kiterec.cli.json_output import print_json
+from kiterec.cli.stopping import stop_on_signals
+from kiterec.cli.summary_text import summary_text
+from kiterec.record import Recorder
+
+if TYPE_CHECKING:
+    from kiterec.record import RecordConfig, RecordResult
+
+REFRESH_S: Final = 0.5
+
+
+def record_until_stopped(config: RecordConfig, *, live: bool) -> RecordResult:
+    """Record until the schedule or a signal ends it.
+
+    Args:
+        config: what to record.
+        live: show a live view on stderr.
+    """
+    return asyncio.run(_run(config, live=live))
+
+
+async def _run(config: RecordConfig, *, live: bool) -> RecordResult:
+    recorder = Recorder(config)
+    with stop_on_signals() as stop:
+        if not live:
+            return await recorder.run(stop)
+        view = asyncio.create_task(show_live(recorder))
+        try:
+            return await recorder.run(stop)
+        finally:
+            view.cancel()
+            await asyncio.gather(view, return_exceptions=True)
+
+
+async def show_live(recorder: Recorder) -> None:
+    """Show how a recorder is, until cancelled."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    from kiterec.cli.live_view import live_text
+    from kiterec.cli.logs import log_above
+
+    console = Console(stderr=True)
+    with Live(console=console, auto_refresh=False, transient=True) as view, log_above(console):
+        while True:
+            status = recorder.status()
+            if status is not None:
+                view.update(Text(live_text(status, width=console.width)), refresh=True)
+            await asyncio.sleep(REFRESH_S)
+
+
+def report(result: RecordResult, *, as_json: bool) -> None:
+    """Print what was recorded on stdout, and why it ended early on stderr."""
+    if as_json:
+        print_json(
+            {
+                "path": result.path,
+                "ending": result.ending,
+                "failure": str(result.failure) if result.failure else None,
+                "lost": result.lost,
+                "summary": result.summary,
+                "plugins": result.plugins,
+            }
+        )
+    else:
+        click.echo(str(result.path))
+        if result.summary is not None:
+            click.echo(summary_text(result.summary))
+    if result.failure is not None:
+        click.echo(f"kiterec: {result.failure}", err=True)
+    for sentence in result.lost:
+        click.echo(f"kiterec: {sentence}", err=True)
