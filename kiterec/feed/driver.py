@@ -159,7 +159,7 @@ class Driver:
             async with asyncio.timeout(delay_s):
                 await self._awake.wait()
         except TimeoutError:
-            # What lies in the socket since a moment when the loop was busy counts as heard: let it be read first.
+            # What lies in the socket since the loop was busy counts as heard: let it be read first.
             for _ in range(_READING_TURNS):
                 await asyncio.sleep(0)
             self.apply(Wake())

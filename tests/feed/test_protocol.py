@@ -171,6 +171,7 @@ def test_any_message_puts_silence_off() -> None:
 def test_silence_is_noticed_at_its_limit_and_modes_come_back_after_it() -> None:
     life = Life({1: Mode.FULL, 2: Mode.LTP}, silence_limit_s=10).opened()
     life.heard(3)
+    assert words(life.at(10, Wake())) == [13.0]
     actions = life.at(13, Wake())
     assert reported(actions, Silent).silent_for_s == 10
     assert "10.0 s" in reported(actions, Lost).reason
