@@ -1,4 +1,4 @@
-"""Finds the packets of mixed frames: every place that could be a length word is linked to the next, all frames at once."""
+"""Finds the packets of mixed frames: each place that could be a length word is linked to the next one."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def walk_frames(data: NDArray[np.uint8], walk: Walk) -> tuple[list[Found], Walk]
     for parity in (0, 1):
         same = walk.take((walk.cursor & 1) == parity)
         for group in _spans(same):
-            rest = _link_all(data, group, parity, found)
+            rest = _link_all(data, group, found)
             ended.append(_step(data, rest, found))
     if not ended:
         return found, walk
@@ -110,7 +110,7 @@ def _spans(walk: Walk) -> Iterator[Walk]:
         first = last
 
 
-def _link_all(data: NDArray[np.uint8], walk: Walk, parity: int, found: list[Found]) -> Walk:
+def _link_all(data: NDArray[np.uint8], walk: Walk, found: list[Found]) -> Walk:
     """Link frames with the known lengths, then with unknown ones that they stop at."""
     lengths = list(LAYOUTS)
     for _ in range(LEARNING_ROUNDS):
@@ -118,7 +118,7 @@ def _link_all(data: NDArray[np.uint8], walk: Walk, parity: int, found: list[Foun
         if not open_.size:
             break
         part = walk.take(open_)
-        found.append(_link(data, part, parity, lengths))
+        found.append(_link(data, part, lengths))
         walk.cursor[open_], walk.packet[open_] = part.cursor, part.packet
         learned = _unknown_lengths(data, part)
         if not learned:
@@ -136,18 +136,19 @@ def _unknown_lengths(data: NDArray[np.uint8], walk: Walk) -> list[int]:
     return [int(value) for value in values[np.argsort(-times)][:LEARNED_LENGTHS]]
 
 
-def _link(data: NDArray[np.uint8], walk: Walk, parity: int, lengths: list[int]) -> Found:
+def _link(data: NDArray[np.uint8], walk: Walk, lengths: list[int]) -> Found:
     """Find the packets from each cursor on while their lengths are among the given ones; moves the cursors.
 
     A word with one of the values may be a length; each is linked to the word after the packet that it
-    would have. What can be reached from a frame's cursor is found by doubling the stride of the links,
-    so the work is a few passes over the bytes whatever the number of packets.
+    would have (all cursors are even, or all odd). What can be reached from a frame's cursor is found by
+    doubling the stride of the links, so the work is a few passes over the bytes whatever the number of
+    packets.
     """
     base = int(walk.cursor[0])
     words = _words(data[base : int(walk.end.max())])
     hit = np.zeros(words.size, bool)
-    for length in lengths:
-        hit |= words == _swapped(length)
+    for known in lengths:
+        hit |= words == _swapped(known)
     node = np.flatnonzero(hit)
     length = words[node].byteswap().astype(np.int64)
     first = (walk.cursor - base) >> 1

@@ -26,9 +26,16 @@ if TYPE_CHECKING:
     from kiterec.ticks.schema import Prices
     from kiterec.wire.segments import SegmentTable
 
-_FIELDS: Final = frozenset(column.name for column in COLUMNS if column.origin in {"field", "depth", "derived"})
-_PRICED: Final = frozenset(c.name for c in COLUMNS if c.unit == "price" or c.name in {"change", "price_divisor"})
-_MODES: Final = pl.Series([mode for mode in MODE.categories], dtype=MODE)  # noqa: C416 - a Series is no list
+_FIELDS: Final = frozenset(c.name for c in COLUMNS if c.origin in {"field", "depth", "derived"})
+_BY_TOKEN: Final = frozenset(
+    c.name for c in COLUMNS if c.origin == "token" or c.unit == "price" or c.name == "change"
+)
+"""Columns that need the instrument_token: those made of it, and prices for their divisor."""
+
+_MODES: Final = pl.Series(MODE.categories.to_list(), dtype=MODE)
+_RANK_OF: Final = np.zeros(1 + max(LAYOUTS), np.uint8)
+_RANK_OF[list(LAYOUTS)] = [layout.mode.rank for layout in LAYOUTS.values()]
+_CASTABLE: Final = (pa.types.is_binary_view, pa.types.is_fixed_size_binary, pa.types.is_null)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +145,8 @@ def decode_batch(
 def find_in_batch(batch: pa.RecordBatch) -> tuple[Packets, Context]:
     """Find the packets of known length in a batch of a transcript."""
     kind = batch.column("kind")
-    words = kind.dictionary.to_pylist()
-    binary = kind.indices.to_numpy(zero_copy_only=False) == words.index(Kind.BINARY) if Kind.BINARY in words else None
-    if binary is None:
-        binary = np.zeros(len(batch), np.bool_)
+    is_binary = np.array([word == Kind.BINARY for word in kind.dictionary.to_pylist()], np.bool_)
+    binary = is_binary[kind.indices.to_numpy(zero_copy_only=False)]
     packets = find_packets(batch.column("payload"), binary=None if binary.all() else binary).known()
     connection = batch.column("connection")
     context = Context(
@@ -173,7 +178,7 @@ def decode_packets(
     size = len(packets)
     ready: dict[str, pa.Array | pl.Series] = {}
 
-    tokens = read_tokens(packets) if wanted & (_PRICED | {"instrument_token", "segment", "tradable"}) else None
+    tokens = read_tokens(packets) if wanted & _BY_TOKEN else None
     divisor: NDArray[np.float64] | float = 1.0
     if tokens is not None:
         codes = (tokens & 0xFF).astype(np.uint8)
@@ -189,10 +194,6 @@ def decode_packets(
         for name in asked_fields:
             ready[name] = build.field_column(name, schema[name], arrays, nulls, size)
     return _frame(columns, ready)
-
-
-_RANK_OF: Final = np.zeros(1 + max(LAYOUTS), np.uint8)
-_RANK_OF[list(LAYOUTS)] = [layout.mode.rank for layout in LAYOUTS.values()]
 
 
 def _divisor(divisors: NDArray[np.uint32], codes: NDArray[np.uint8]) -> NDArray[np.float64] | float:
@@ -269,7 +270,7 @@ def _as_arrow(frames: Any) -> pa.Array:
         return _from_python(frames)
     if pa.types.is_binary(frames.type) or pa.types.is_large_binary(frames.type):
         return frames
-    if pa.types.is_binary_view(frames.type) or pa.types.is_fixed_size_binary(frames.type) or pa.types.is_null(frames.type):
+    if any(is_type(frames.type) for is_type in _CASTABLE):
         return frames.cast(pa.large_binary())
     raise TypeError(f"frames are an array of {frames.type}; give one of binary")
 

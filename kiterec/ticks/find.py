@@ -66,7 +66,7 @@ class Packets:
         return int(self.offset.size)
 
     def __repr__(self) -> str:
-        return f"Packets({len(self):,} in {self.frame_size.size:,} frames, {self.bad_frames.size:,} bad frames)"
+        return f"Packets({len(self):,} in {self.frame_size.size:,} frames, {self.bad_frames.size:,} bad)"
 
     def known(self) -> Packets:
         """Give those whose length has a layout."""
@@ -112,18 +112,13 @@ def find_packets(payloads: Any, *, binary: NDArray[np.bool_] | None = None) -> P
         size = np.where(binary, size, 0)
     row = np.flatnonzero(size >= HEADER_BYTES)
     count = read_words(data, start[row])
-    cursor = start[row] + HEADER_BYTES
-    end = start[row] + size[row]
-
-    uniform, first = _explained(data, cursor, end, count)
-    found, odd = _by_arithmetic(data, row, cursor, count, first, uniform)
-    uniform[odd] = False
+    walk = Walk(row, start[row] + size[row], count, start[row] + HEADER_BYTES, np.zeros(row.size, np.int64))
+    found, uniform = _by_arithmetic(data, walk)
     rest = np.flatnonzero(~uniform)
     bad = np.zeros(size.size, bool)
     pieces = [found] if found.frame.size else []
     if rest.size:
-        walk = Walk(row[rest], end[rest], count[rest], cursor[rest], np.zeros(rest.size, np.int64))
-        walked, walk = walk_frames(data, walk)
+        walked, walk = walk_frames(data, walk.take(rest))
         pieces += walked
         bad[walk.frame[(walk.packet < walk.count) | (walk.cursor != walk.end)]] = True
     joined = _join(pieces, size.size)
@@ -136,7 +131,7 @@ def find_packets(payloads: Any, *, binary: NDArray[np.bool_] | None = None) -> P
 def binary_buffers(payloads: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
     """Give the bytes of a binary array, and where each element begins and how long it is (0 for null)."""
     if pa.types.is_large_binary(payloads.type):
-        width = np.dtype(np.int64)
+        width: np.dtype[Any] = np.dtype(np.int64)
     elif pa.types.is_binary(payloads.type):
         width = np.dtype(np.int32)
     else:
@@ -153,40 +148,33 @@ def binary_buffers(payloads: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64],
     return data, start, size
 
 
-def _explained(
-    data: NDArray[np.uint8], cursor: NDArray[np.int64], end: NDArray[np.int64], count: NDArray[np.int64]
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Tell which frames have exactly the size of `count` packets of the first one's length."""
-    first = np.zeros(count.size, np.int64)
-    readable = (count > 0) & (cursor + HEADER_BYTES <= end)
-    first[readable] = read_words(data, cursor[readable])
-    return (cursor + count * (HEADER_BYTES + first) == end) & (readable | (count == 0)), first
-
-
-def _by_arithmetic(
-    data: NDArray[np.uint8],
-    row: NDArray[np.int64],
-    cursor: NDArray[np.int64],
-    count: NDArray[np.int64],
-    first: NDArray[np.int64],
-    uniform: NDArray[np.bool_],
-) -> tuple[Found, NDArray[np.intp]]:
+def _by_arithmetic(data: NDArray[np.uint8], walk: Walk) -> tuple[Found, NDArray[np.bool_]]:
     """Find the packets of uniform frames.
 
     Returns:
-        The packets, and the frames (as positions in `row`) that have another length word after all.
+        The packets, and which frames are uniform.
     """
-    held = np.where(uniform, count, 0)
-    owner = np.repeat(np.arange(row.size), held)
+    uniform, first = _explained(data, walk)
+    held = np.where(uniform, walk.count, 0)
+    owner = np.repeat(np.arange(held.size), held)
     packet = np.arange(owner.size) - np.repeat(np.cumsum(held) - held, held)
     length = first[owner]
-    offset = cursor[owner] + packet * (HEADER_BYTES + length) + HEADER_BYTES
+    offset = walk.cursor[owner] + packet * (HEADER_BYTES + length) + HEADER_BYTES
     differs = read_words(data, offset - HEADER_BYTES) != length
-    if not differs.any():
-        return Found(row[owner], packet, offset, length), np.empty(0, np.intp)
-    odd = np.unique(owner[differs])
-    agreed = ~np.isin(owner, odd)
-    return Found(row[owner[agreed]], packet[agreed], offset[agreed], length[agreed]), odd
+    if differs.any():
+        uniform[owner[differs]] = False
+        agreed = uniform[owner]
+        owner, packet, offset, length = owner[agreed], packet[agreed], offset[agreed], length[agreed]
+    return Found(walk.frame[owner], packet, offset, length), uniform
+
+
+def _explained(data: NDArray[np.uint8], walk: Walk) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Tell which frames have exactly the size of `count` packets of the first one's length."""
+    first = np.zeros(walk.count.size, np.int64)
+    readable = (walk.count > 0) & (walk.cursor + HEADER_BYTES <= walk.end)
+    first[readable] = read_words(data, walk.cursor[readable])
+    fits = walk.cursor + walk.count * (HEADER_BYTES + first) == walk.end
+    return fits & (readable | (walk.count == 0)), first
 
 
 def _join(pieces: list[Found], frames: int) -> Found:

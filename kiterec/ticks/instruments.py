@@ -123,7 +123,7 @@ class InstrumentDump:
         """
         try:
             table = pl.read_parquet(path)
-            return cls(table.select(INSTRUMENT_SCHEMA.names()).cast(dict(INSTRUMENT_SCHEMA)))
+            return cls(table.select(INSTRUMENT_SCHEMA.names()).cast(INSTRUMENT_SCHEMA))
         except (pl.exceptions.PolarsError, OSError) as error:
             raise StorageError(f"the instrument dump {path} cannot be read: {_first_line(error)}") from error
 
@@ -192,7 +192,8 @@ class InstrumentDump:
     def _unknown(self, symbol: str) -> str:
         exchange, colon, name = symbol.upper().rpartition(":")
         same = [known for known in self._tokens if known.endswith(f":{name}")]
-        alike = [known for known in self._tokens if known.startswith(f"{exchange}:{name[:1]}")] if colon else []
+        start = f"{exchange}:{name[:1]}"
+        alike = [known for known in self._tokens if colon and known.startswith(start)]
         close = difflib.get_close_matches(symbol.upper(), alike[:_SUGGESTED_FROM], n=_SUGGESTIONS, cutoff=0.6)
         names = list(dict.fromkeys([*same, *close]))[:_SUGGESTIONS]
         hint = f"; did you mean {', '.join(names)}?" if names else "; a name is EXCHANGE:TRADINGSYMBOL"

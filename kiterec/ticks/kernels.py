@@ -32,7 +32,11 @@ _HALF_WORD: Final = 16
 _ENTRY_WORDS: Final = DEPTH_ENTRY_BYTES // WORD_BYTES
 _SIDE_BYTES: Final = DEPTH_LEVELS * DEPTH_ENTRY_BYTES
 
-_NUMPY: Final[dict[str, Any]] = {"quantity": np.uint32, "time": np.int64, "count": np.uint16, "token": np.uint32}
+_NUMPY: Final[dict[str, np.dtype[Any]]] = {
+    "quantity": np.dtype(np.uint32),
+    "time": np.dtype(np.int64),
+    "count": np.dtype(np.uint16),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,9 @@ def _job(layout: PacketLayout, columns: Collection[str]) -> _Job:
     derived = frozenset(
         name for name in ("change", "net_change") if name in columns and name not in own and "close" in own
     )
-    fields = tuple(field for field in layout.fields if field.name in columns and field.name != "instrument_token")
+    fields = tuple(
+        field for field in layout.fields if field.name in columns and field.name != "instrument_token"
+    )
     depth = tuple(
         (f"{side}_{field.name}", layout.depth_offset + number * _SIDE_BYTES, field)
         for number, side in enumerate(SIDES)
@@ -175,7 +181,7 @@ def _aligned(size: int) -> int:
 def _dtype(name: str, unit: str, prices: Prices) -> np.dtype[Any]:
     """Give the type of a column's array."""
     if unit != "price":
-        return np.dtype(_NUMPY[unit])
+        return _NUMPY[unit]
     if prices == "float" or name == "change":
         return np.dtype(np.float64)
     # The difference of two int32 needs one bit more.

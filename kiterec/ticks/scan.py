@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import polars as pl
 from polars.io.plugins import register_io_source
 
 from kiterec.clock import to_ns
@@ -21,7 +18,10 @@ from kiterec.wire.segments import SEGMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+    from pathlib import Path
 
+    import polars as pl
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -89,7 +89,9 @@ def scan_ticks(
         )
         yield from first_rows(frames, n_rows)
 
-    return register_io_source(source, schema=schema, explain_name="KITEREC TICKS", explain_detail=str(folder.path))
+    return register_io_source(
+        source, schema=schema, explain_name="KITEREC TICKS", explain_detail=str(folder.path)
+    )
 
 
 def time_bounds(
@@ -175,5 +177,7 @@ def _tokens_of(symbols: Iterable[str | int], dump_path: Path) -> NDArray[np.uint
     if all(isinstance(word, int) or word.isdecimal() for word in asked):
         return np.array([int(word) for word in asked], np.uint32)
     if not dump_path.is_file():
-        raise SetupError(f"{dump_path.parent} has no instrument dump to look names up in; give instrument_tokens")
+        raise SetupError(
+            f"{dump_path.parent} has no instrument dump to look names up in; give instrument_tokens"
+        )
     return np.array(InstrumentDump.from_parquet(dump_path).select(asked), np.uint32)

@@ -77,13 +77,15 @@ _TYPES: Final[dict[str, pl.DataType]] = {
 COLUMNS: Final = (
     Column("seq", "position", "transcript", "The frame's position in the recording, over all connections."),
     Column("packet", "position", "transcript", "The packet's position in its frame, from 0."),
-    Column("received_at", "time", "transcript", "Host wall clock, read right after the socket gave the frame."),
+    Column(
+        "received_at", "time", "transcript", "Host wall clock, read as soon as the socket gave the frame."
+    ),
     Column("connection", "name", "transcript", "The WebSocket slot that the frame came on."),
     Column("instrument_token", "token", "token", "The vendor's number of the instrument."),
     Column("segment", "name", "token", "The exchange segment: the token's low byte by name, or `unknown`."),
     Column("mode", "name", "length", "`ltp`, `quote` or `full`: what the packet's length says."),
     Column("tradable", "truth", "token", "False for the instruments of an index segment."),
-    Column("price_divisor", "number", "token", "Wire price / price_divisor = rupees; only with `prices=\"int\"`."),
+    Column("price_divisor", "number", "token", "Wire price / price_divisor = rupees; only in `prices=int`."),
     Column("last_price", "price", "field", "Last traded price, or the index's value."),
     Column("last_traded_quantity", "quantity", "field", "Quantity of the last trade."),
     Column("average_traded_price", "price", "field", "Average price of the day's trades."),
@@ -107,7 +109,9 @@ COLUMNS: Final = (
     Column("oi_day_low", "quantity", "field", "Lowest open interest of the day."),
     Column("exchange_timestamp", "time", "field", "When the exchange sent it; whole seconds."),
     *(
-        Column(f"{side}_{field.name}", field.unit, "depth", f"{field.name.capitalize()} of the five best {what}.")
+        Column(
+            f"{side}_{field.name}", field.unit, "depth", f"{field.name.capitalize()} of the five best {what}."
+        )
         for side, what in zip(SIDES, ("bids", "offers"), strict=True)
         for field in (DEPTH_FIELDS[1], DEPTH_FIELDS[0], DEPTH_FIELDS[2])
     ),

@@ -1,0 +1,212 @@
+"""Recording: what `kiterec.open` gives; frames and events from the store, tables from ticks."""
+
+from __future__ import annotations
+
+import datetime as dt  # noqa: TC003 - msgspec resolves the struct's annotations at run time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from kiterec.clock import ist
+from kiterec.errors import ManifestError
+from kiterec.store.folder import RecordingFolder, open_folder
+from kiterec.store.manifest import MANIFEST_NAME, Manifest, Status
+from kiterec.store.summary import Summary, summarize
+from kiterec.ticks.instruments import InstrumentDump
+from kiterec.ticks.scan import scan_ticks, time_bounds
+from kiterec.ticks.transcript import scan_events, scan_frames
+from kiterec.wire.segments import SEGMENTS, SegmentTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import polars as pl
+
+    from kiterec.ticks.schema import Prices
+
+
+class RecordingInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A recording in a few numbers; `msgspec.json.encode` makes it JSON.
+
+    Attributes:
+        path: its folder.
+        label: the recorder's own word for it.
+        status: how far it is.
+        format: number of the format of its files.
+        versions: of kiterec, Python and Arrow that wrote it, by name.
+        host: where it was recorded.
+        created_at: when, UTC; None in a manifest that was rebuilt.
+        ended_at: when it was closed or recovered, UTC; None while it is written.
+        accounts: names of accounts.
+        instruments: instruments in its dump; None without a dump.
+        details: whatever the recorder wanted to be kept.
+        summary: counts, spans and gaps, in all and per connection.
+    """
+
+    path: str
+    label: str
+    status: Status
+    format: int
+    versions: dict[str, str]
+    host: str
+    created_at: dt.datetime | None
+    ended_at: dt.datetime | None
+    accounts: list[str]
+    instruments: int | None
+    details: dict[str, Any]
+    summary: Summary
+
+
+class Recording:
+    """One recording on disk, read lazily; also one that is still being written.
+
+    Attributes:
+        path: its folder.
+    """
+
+    def __init__(self, folder: RecordingFolder) -> None:
+        """Use `kiterec.open`."""
+        self.path = folder.path
+        self._folder = folder
+
+    @property
+    def manifest(self) -> Manifest:
+        """What recording.json says now.
+
+        Raises:
+            ManifestError: it cannot be read any more.
+        """
+        return self._folder.manifest()
+
+    @property
+    def connections(self) -> list[str]:
+        """Names of the connections, sorted; those without a row too."""
+        return sorted({*self.manifest.connections, *self._folder.connections()})
+
+    def frames(
+        self,
+        connections: Sequence[str] | None = None,
+        begin: dt.datetime | None = None,
+        end: dt.datetime | None = None,
+    ) -> pl.LazyFrame:
+        """Give the binary messages, byte for byte as they came.
+
+        Shape:
+            One row a message in order of `seq`, heartbeats included: seq, connection, received_at (ns, UTC),
+            monotonic_ns, payload.
+
+        Args:
+            connections: only these; None for all.
+            begin: first `received_at`; None for the beginning.
+            end: first `received_at` that is too late; None for the end.
+
+        Raises:
+            ValueError: a time without zone.
+        """
+        return scan_frames(self._folder, time_bounds(begin, end, connections))
+
+    def events(
+        self,
+        connections: Sequence[str] | None = None,
+        begin: dt.datetime | None = None,
+        end: dt.datetime | None = None,
+    ) -> pl.LazyFrame:
+        """Give everything that is no binary message: texts, requests and the life of the connections.
+
+        Shape:
+            One row an event in order of `seq`: seq, connection, received_at, monotonic_ns, kind, payload as
+            text (of a lifecycle kind, a JSON object). Arguments and errors as for `frames`.
+        """
+        return scan_events(self._folder, time_bounds(begin, end, connections))
+
+    def ticks(
+        self,
+        symbols: Iterable[str | int] | None = None,
+        prices: Prices = "float",
+        begin: dt.datetime | None = None,
+        end: dt.datetime | None = None,
+        *,
+        segments: SegmentTable = SEGMENTS,
+    ) -> pl.LazyFrame:
+        """Give the tick table, one row a packet in `(seq, packet)` order.
+
+        Args:
+            symbols: instruments by token, `NSE:INFY` or a pattern such as `NFO:NIFTY*`; None for all.
+            prices: `float` for rupees, `int` for the integers of the wire with `price_divisor`.
+            begin: first `received_at`; None for the beginning.
+            end: first `received_at` that is too late; None for the end.
+            segments: exchange segments with their divisors and names.
+
+        Raises:
+            SetupError: a symbol is unknown, or the recording has no instrument dump to look it up in.
+            ValueError: a time without zone, or an unknown kind of price.
+        """
+        return scan_ticks(self.path, symbols=symbols, prices=prices, begin=begin, end=end, segments=segments)
+
+    def info(self) -> RecordingInfo:
+        """Give the recording in a few numbers.
+
+        Raises:
+            ManifestError: the manifest cannot be read any more.
+        """
+        manifest = self.manifest
+        dump = self.instruments()
+        return RecordingInfo(
+            path=str(self.path),
+            label=manifest.label,
+            status=manifest.status,
+            format=manifest.format,
+            versions=manifest.versions,
+            host=manifest.host,
+            created_at=manifest.created_at,
+            ended_at=manifest.ended_at,
+            accounts=manifest.accounts,
+            instruments=None if dump is None else len(dump),
+            details=manifest.details,
+            summary=summarize(self.path),
+        )
+
+    def instruments(self) -> InstrumentDump | None:
+        """Give the instrument dump of the recording's day; None if it has none.
+
+        Raises:
+            StorageError: the file is there and cannot be read.
+        """
+        path = self._folder.instruments_path
+        return InstrumentDump.from_parquet(path) if path.is_file() else None
+
+    def __repr__(self) -> str:
+        try:
+            found = summarize(self.path)
+        except ManifestError as error:
+            return f"Recording({str(self.path)!r}: {error})"
+        begin = "empty" if found.begin_ns is None else f"from {ist(found.begin_ns):%Y-%m-%d %H:%M:%S} IST"
+        return (
+            f"Recording({str(self.path)!r}: {found.status}, {begin}, {found.span_s:,.0f} s, "
+            f"{len(found.connections)} connections, {found.frames:,} frames, {found.ticks:,} ticks, "
+            f"{found.gaps:,} gaps)"
+        )
+
+
+def open(path: Path | str) -> Recording:  # noqa: A001 - it is read as kiterec.open
+    """Open a recording for reading, also one that is still being written.
+
+    Args:
+        path: its folder, or its recording.json.
+
+    Raises:
+        ManifestError: nothing is there, it is no recording, or its format is newer than this kiterec.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise ManifestError(f"{place} does not exist; `kiterec ls` lists the recordings of a folder")
+    if place.is_file():
+        if place.name != MANIFEST_NAME:
+            raise ManifestError(
+                f"{place} is a file and no recording; give the folder that holds {MANIFEST_NAME}"
+            )
+        place = place.parent
+    folder = open_folder(place)
+    folder.manifest()
+    return Recording(folder)
