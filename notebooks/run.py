@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 # The kernel must find the same Python and the same kiterec as this script does.
 os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")
 
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -30,10 +32,11 @@ def run(path: Path, *, save: bool) -> None:
     """
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
-    client = NotebookClient(
-        notebook, timeout=CELL_TIMEOUT_S, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
-    )
-    client.execute()
+    with tempfile.TemporaryDirectory() as sockets:
+        # Sockets of files, because others on the machine could connect to TCP ports.
+        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
+        where = {"metadata": {"path": str(FOLDER)}}
+        NotebookClient(notebook, km=kernel, timeout=CELL_TIMEOUT_S, resources=where).execute()
     if save:
         nbformat.write(notebook, path)
 
