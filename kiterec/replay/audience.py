@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from kiterec.replay.client import Client
     from kiterec.replay.market import MarketBatch
+
+_PATIENCE_S: Final = 5.0
+"""Clients that never stop asking do not hold the replay up for longer than this."""
 
 
 class Audience:
@@ -23,7 +26,9 @@ class Audience:
         self._expected = expected
         self._silent_count = silent_count
         self._gathered = asyncio.Event()
-        self.noticed()
+        self._noticed_at = 0.0
+        if not expected:
+            self._gathered.set()
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -39,14 +44,22 @@ class Audience:
         self._clients.remove(client)
 
     def noticed(self) -> None:
-        """Look again whether all that are awaited are there."""
+        """Look again whether all that are awaited are there; called after each thing that a client did."""
+        self._noticed_at = asyncio.get_running_loop().time()
         here = sum(1 for client in self._clients if self._silent_count or client.subscriptions.modes)
         if here >= self._expected:
             self._gathered.set()
 
-    async def gathered(self) -> None:
-        """Wait until as many clients are there as were expected."""
+    async def gathered(self, *, quiet_s: float) -> None:
+        """Wait until as many clients are there as were expected, and none has asked for more for a while."""
         await self._gathered.wait()
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + _PATIENCE_S
+        while self._clients:
+            wait_s = min(self._noticed_at + quiet_s, latest) - loop.time()
+            if wait_s <= 0:
+                return
+            await asyncio.sleep(wait_s)
 
     def deliver(self, batch: MarketBatch, begin: int, end: int) -> None:
         """Send each client its share of the messages `begin` up to, without, `end`."""

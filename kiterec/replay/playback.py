@@ -57,10 +57,8 @@ class Playback:
         async with contextlib.aclosing(
             read_ahead(self._timeline, packets=self._market is not None)
         ) as batches:
-            await self._audience.gathered()
-            if self._market is not None and len(self._audience):
-                # A client's requests come one after another: the first frame meets all of them.
-                await asyncio.sleep(SNAPSHOT_DELAY_S)
+            # A client's requests come one after another: the first frame meets all of them.
+            await self._audience.gathered(quiet_s=0 if self._market is None else SNAPSHOT_DELAY_S)
             tally.state = "running"
             self._pace.start(0)
             logger.info("replay started clients=%d speed=%s", len(self._audience), self._pace.speed or "max")

@@ -68,7 +68,8 @@ class RecordedTimeline:
         path = self._folder.instruments_path
         if not path.exists():
             return None
-        return InstrumentDump.from_parquet(path).table.write_csv().encode()
+        csv: str = InstrumentDump.from_parquet(path).table.write_csv()
+        return csv.encode()
 
     def batches(self) -> Iterator[TimelineBatch]:
         """Give the received messages, about a megabyte at a time.
@@ -117,7 +118,8 @@ def _translate(
 ) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
     """Give each row's word as its number, -1 for a word that has none."""
     table = np.array([numbers.get(word, -1) for word in column.dictionary.to_pylist()], np.int16)
-    return table[column.indices.to_numpy()]
+    numbered: np.ndarray[tuple[int], np.dtype[np.int16]] = table[column.indices.to_numpy()]
+    return numbered
 
 
 def _cut(batch: TimelineBatch) -> Iterator[TimelineBatch]:

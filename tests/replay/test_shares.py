@@ -83,7 +83,9 @@ def test_every_client_gets_what_the_packetwise_model_gives(seed: int) -> None:
         assert got[number] == expected, f"seed {seed}, client {number}"
 
 
-def serve(rng: random.Random, messages: list[bytes], wishes: list[dict[int, Mode]]) -> list[list[bytes | str]]:
+def serve(
+    rng: random.Random, messages: list[bytes], wishes: list[dict[int, Mode]]
+) -> list[list[bytes | str]]:
     market = Market()
     views = []
     for modes in wishes:
@@ -102,7 +104,7 @@ def serve(rng: random.Random, messages: list[bytes], wishes: list[dict[int, Mode
             end = min(len(rows), begin + rng.randrange(1, 10))
             market.advance(batch, begin, end)
             for view, out in zip(views, got, strict=True):
-                out += view.messages(batch, begin, end)
+                out.extend(view.messages(batch, begin, end))
             begin = end
     return got
 
@@ -211,7 +213,14 @@ def test_a_connection_that_has_more_of_an_instrument_takes_it_over() -> None:
 
 def test_an_exact_view_passes_everything_of_its_connection_on() -> None:
     texts = ['{"type":"order","data":{}}', "not json"]
-    rows = [(0, 1, b"\x00"), (1, 0, b"other"), (2, 1, texts[0]), (3, 1, b""), (4, 1, b"\xff\xff"), (5, 1, None)]
+    rows = [
+        (0, 1, b"\x00"),
+        (1, 0, b"other"),
+        (2, 1, texts[0]),
+        (3, 1, b""),
+        (4, 1, b"\xff\xff"),
+        (5, 1, None),
+    ]
     batch = MarketBatch.untouched(batch_of([*rows, (6, 1, texts[1])]))
     assert ExactView(1).messages(batch, 0, 7) == [b"\x00", texts[0], b"", b"\xff\xff", texts[1]]
 
