@@ -7,7 +7,7 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kiterec.errors import StorageError
+from kiterec.errors import KiterecError
 from kiterec.store.recover import find_unfinished, recover
 
 if TYPE_CHECKING:
@@ -26,15 +26,22 @@ def recover_unfinished(out: Path) -> None:
     for path in find_unfinished(out):
         try:
             report = recover(path)
-        except (StorageError, OSError) as error:
+        except (KiterecError, OSError) as error:
             logger.warning("an unfinished recording could not be recovered: path=%s because %s", path, error)
         else:
             logger.info("recovered an unfinished recording: path=%s status=%s", path, report.status)
 
 
-def remove_empty(path: Path) -> None:
-    """Remove a recording in which nothing was received, and the folders above it that it leaves empty."""
+def remove_empty(path: Path, *, out: Path, made_out: bool) -> None:
+    """Remove a recording in which nothing was received, and the folders above it that were made for it.
+
+    Args:
+        path: the recording's folder.
+        out: the folder of all recordings.
+        made_out: `out` was made for this recording, so nothing else belongs there.
+    """
     shutil.rmtree(path)
     with suppress(OSError):  # another recording of the day is beside it
         path.parent.rmdir()
-        path.parent.parent.rmdir()
+        if made_out and all(entry.name.endswith(".lock") for entry in out.iterdir()):
+            shutil.rmtree(out)

@@ -80,6 +80,7 @@ class Recorder:
         )
         await manager.subscribe(plan.tokens, config.mode)
         await asyncio.to_thread(recover_unfinished, config.out)
+        made_out = not await asyncio.to_thread(config.out.exists)
         self._writer = sink.writer = writer = await asyncio.to_thread(self._create, manager, plan)
         try:
             ending, failure = await self._record(plan, stop or asyncio.Event())
@@ -88,7 +89,7 @@ class Recorder:
             summary, trouble = await asyncio.to_thread(_close, writer)
             await asyncio.to_thread(host.stop, summary)
         if isinstance(failure, AuthError) and summary is not None and not summary.wire_bytes:
-            await asyncio.to_thread(remove_empty, writer.path)
+            await asyncio.to_thread(remove_empty, writer.path, out=config.out, made_out=made_out)
             raise failure
         return self._result(ending, failure or self._failure or trouble, summary)
 
