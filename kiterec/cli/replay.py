@@ -40,11 +40,12 @@ def replay(
     Each client gets what Kite would send for its subscriptions and modes. Serves on 127.0.0.1 only, with the
     recorded instrument dump at GET /instruments on the same port.
     """
+    import kiterec
     from kiterec.cli.serving import credentials_from_environment, serve
     from kiterec.replay.recorded import RecordedTimeline
     from kiterec.replay.server import ReplayServer
 
-    timeline = RecordedTimeline(recording)
+    timeline = RecordedTimeline(kiterec.open(recording).path)
     server = ReplayServer(
         timeline, port=port, speed=speed, exact=exact, wait_for_clients=wait_for_clients, at_end=at_end,
         credentials=credentials_from_environment() if check_credentials else None,

@@ -9,9 +9,11 @@ import click
 import pytest
 
 from kiterec.cli import amounts, parameters
-from kiterec.cli.live_view import ConnectionView, RunView, live_text
+from kiterec.cli.live_view import live_text
 from kiterec.cli.tables import Column, table
 from kiterec.clock import to_ns
+from kiterec.feed.health import Health, HealthStatus
+from kiterec.record.status import ConnectionStatus, RecordStatus
 
 NS = to_ns(datetime(2026, 1, 5, 4, 30, tzinfo=UTC))
 
@@ -98,22 +100,20 @@ def test_a_column_without_content_is_left_out() -> None:
     assert table([{"name": "INFY", "oi": ""}], columns, width=80) == "name\nINFY"
 
 
-@pytest.mark.parametrize("width", [80, 62])
-def test_the_live_view_fits_the_terminal_with_everything_in_it(width: int) -> None:
-    connections = [
-        ConnectionView(f"main-{n}", "connected", 123.4, 123_456, 123_456_789_012, 59.9, 12) for n in range(3)
-    ]
-    text = live_text(connections, RunView(Path("recordings/x"), 3_900, 10**9, 10**6), width=width)
+@pytest.mark.parametrize("width", [80, 40])
+def test_the_live_view_fits_the_terminal_and_80_columns_show_everything(width: int) -> None:
+    one = ConnectionStatus(
+        state="connecting", instruments=3_000, frames=10, ticks=10, received_bytes=123_456_789_012,
+        frames_per_s=123.4, ticks_per_s=123_456, bytes_per_s=1.0, age_s=59.9, gaps=17,
+    )  # fmt: skip
+    status = RecordStatus(
+        path=Path("recordings/x"), elapsed_s=3_900, left_s=None, unwritten_bytes=10**6, disk_bytes=10**9,
+        connections={f"main-{number}": one for number in range(3)}, held=False, plugins={},
+        health=Health(status=HealthStatus.DEGRADED, reasons=("main-0 is waiting",)),
+    )  # fmt: skip
+    text = live_text(status, width=width)
     assert max(map(len, text.splitlines())) <= width
-    for word in (
-        "main-2",
-        "connected",
-        "123.4",
-        "123,456",
-        "123 GB",
-        "59.9s",
-        "12",
-        "1 GB on disk",
-        "1 MB un",
-    ):
+    always = ["main-2", "connecting", "1 GB on disk", "1 MB to write", "main-0 is waiting", "recordings/x"]
+    with_room = ["123.4", "123,456", "123 GB", "59.9s", "17"]
+    for word in always + (with_room if width == 80 else []):
         assert word in text
