@@ -245,8 +245,17 @@ def test_any_query_is_welcome_without_credentials() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("query", ["", "api_key=k&access_token=no", "api_key=x&access_token=t%2F%2B", "api_key=k",
-                                   "access_token=t%2F%2B", "api_key=k&access_token="])  # fmt: skip
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "api_key=k",
+        "api_key=k&access_token=",
+        "api_key=k&access_token=no",
+        "api_key=x&access_token=t%2F%2B",
+        "access_token=t%2F%2B",
+    ],
+)
 def test_wrong_credentials_are_refused_with_403(query: str) -> None:
     async def main() -> None:
         async with ReplayServer(moving(256), credentials={"k": "t/+"}) as server:
@@ -365,8 +374,10 @@ def test_many_frames_reach_the_client_in_order_at_max_speed() -> None:
     run(main())
 
 
-@pytest.mark.parametrize("options", [{"speed": 0}, {"speed": -1.0}, {"speed": float("nan")}, {"at_end": "stop"},
-                                     {"wait_for_clients": -1}])  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [{"speed": 0}, {"speed": -1.0}, {"speed": float("nan")}, {"at_end": "stop"}, {"wait_for_clients": -1}],
+)
 def test_an_impossible_option_is_refused_before_anything_starts(options: dict) -> None:
     with pytest.raises(ValueError):
         ReplayServer(moving(256), **options)
