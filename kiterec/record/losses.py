@@ -28,7 +28,7 @@ def find_losses(summary: Summary | None, *, failure: KiterecError | None = None)
         found.append(f"{len(summary.damage):,} ranges are damaged")
     if summary.status is Status.RECORDING:
         found.append("not all of it could be sealed; kiterec recover does it when there is room")
-    found += [problem for problem in summary.problems if problem != str(failure)]
+    found += [sentence for sentence in (*summary.problems, *summary.notes) if sentence != str(failure)]
     found += [_missed(entry) for entry in summary.connections if entry.gaps]
     return tuple(found)
 

@@ -84,6 +84,7 @@ class Recorder:
         self._writer = sink.writer = writer = await asyncio.to_thread(self._create, manager, plan)
         try:
             ending, failure = await self._record(plan, stop or asyncio.Event())
+            logger.info("recording ends: because=%s", failure or ending)
         finally:
             await manager.stop()
             summary, trouble = await asyncio.to_thread(_close, writer)
@@ -224,7 +225,7 @@ class Recorder:
     def _result(self, ending: Ending, failure: KiterecError | None, summary: Summary | None) -> RecordResult:
         if self._writer is None or self._manager is None or self._host is None:
             raise RuntimeError("the recording was not prepared")
-        result = RecordResult(
+        return RecordResult(
             path=self._writer.path,
             ending=ending,
             summary=summary,
@@ -232,12 +233,6 @@ class Recorder:
             lost=find_losses(summary, failure=failure),
             plugins=self._host.stats(),
         )
-        logger.info(
-            "recording ended: path=%s because=%s frames=%d gaps=%d lost=%d",
-            *(result.path, ending, summary.frames if summary else 0, summary.gaps if summary else 0),
-            len(result.lost),
-        )
-        return result
 
 
 class _Sink:
