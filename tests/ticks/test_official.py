@@ -1,0 +1,55 @@
+"""The tick table equals what the official Python client makes of the same frames, field by field."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from kiteconnect import KiteTicker
+
+from kiterec.ticks.decode import decode
+from tests.ticks.frames import LENGTHS, join, random_packet
+
+PLAIN = """tradable mode instrument_token last_price last_traded_quantity average_traded_price volume_traded
+total_buy_quantity total_sell_quantity change oi oi_day_high oi_day_low""".split()
+
+
+def compare(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    for name in PLAIN:
+        assert ours[name] == theirs.get(name), name
+    ohlc = theirs.get("ohlc", {})
+    assert {name: ours[name] for name in ("open", "high", "low", "close")} == {
+        name: ohlc.get(name) for name in ("open", "high", "low", "close")
+    }
+    for name in ("last_trade_time", "exchange_timestamp"):
+        compare_time(ours[name], theirs.get(name), name)
+    for side in ("buy", "sell"):
+        for field in ("price", "quantity", "orders"):
+            levels = [level[field] for level in theirs["depth"][side]] if "depth" in theirs else None
+            assert ours[f"{side}_{field}"] == levels, f"{side}_{field}"
+
+
+def compare_time(ours: datetime | None, theirs: datetime | None, name: str) -> None:
+    """Theirs is naive local time, and 1970 where there is none."""
+    if ours is None:
+        assert theirs is None or theirs == datetime.fromtimestamp(0), name
+    else:
+        assert theirs is not None, name
+        assert ours == theirs.astimezone(UTC), name
+
+
+@pytest.mark.parametrize("lengths", [[length] for length in LENGTHS] + [LENGTHS])
+def test_every_field_of_every_tick_is_the_official_clients(lengths: list[int]) -> None:
+    rng = random.Random(len(lengths) * 1_000 + lengths[0])
+    client = KiteTicker("key", "access")
+    for _ in range(5):
+        segments = [None, 9, 3, 6, 12, 77]
+        packets = [random_packet(rng, rng.choice(lengths), segment=rng.choice(segments)) for _ in range(100)]
+        frame = join(packets)
+        theirs = client._parse_binary(frame)
+        ours = decode([frame]).to_dicts()
+        assert len(ours) == len(theirs) == len(packets)
+        for mine, other in zip(ours, theirs, strict=True):
+            compare(mine, other)
