@@ -25,6 +25,9 @@ BACKLOG_BYTES: Final = 64 << 20
 BATCH_INTERVAL_S: Final = 0.1
 STOP_DEADLINE_S: Final = 10.0
 
+ROW_BYTES: Final = 250
+"""What a row costs in memory beside its payload."""
+
 
 class PluginHost:
     """Hands a recording live to plugins: `start`, then `append` for each row, then `stop`.
@@ -93,9 +96,9 @@ class PluginHost:
         with self._lock:
             self._rows.append(Recorded(connection, self._next_seq, row))
             self._next_seq += 1
-            self._bytes += len(row.payload)
+            self._bytes += len(row.payload) + ROW_BYTES
             while self._bytes > self._backlog_bytes and len(self._rows) > 1:
-                self._bytes -= len(self._rows.popleft().row.payload)
+                self._bytes -= len(self._rows.popleft().row.payload) + ROW_BYTES
                 self.lost_rows += 1
 
     def stop(self, summary: Summary | None = None, *, deadline_s: float = STOP_DEADLINE_S) -> None:
@@ -121,13 +124,17 @@ class PluginHost:
             with self._lock:
                 rows, self._rows = self._rows, deque()
                 self._bytes = 0
-            self._hand_over(rows)
+            try:
+                self._hand_over(rows)
+            except Exception:
+                self.lost_rows += len(rows)
+                logger.exception("rows could not be handed to the plugins: rows=%d", len(rows))
 
     def _hand_over(self, rows: deque[Recorded]) -> None:
         for item in frames_and_events(rows):
             if isinstance(item, Recorded):
                 arguments: dict[str, Any] = {"connection": item.connection, "row": item.row}
-                self._call("kiterec_event", arguments, rows=1, size=len(item.row.payload))
+                self._call("kiterec_event", arguments, rows=1, size=len(item.row.payload) + ROW_BYTES)
             else:
                 self._call("kiterec_frames", {"batch": item}, rows=item.num_rows, size=item.nbytes)
 

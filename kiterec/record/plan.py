@@ -63,7 +63,10 @@ async def late_dump(config: RecordConfig) -> bytes | None:
         return await _download(config, url)
     except SetupError as error:
         logger.warning("the recording has no instrument dump: %s", error)
-        return None
+    except Exception:
+        # Nothing about a dump that is not needed may end a recording.
+        logger.exception("the recording has no instrument dump")
+    return None
 
 
 async def _needed_dump(config: RecordConfig, selection: Selection) -> tuple[str, bytes]:

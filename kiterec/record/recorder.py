@@ -86,9 +86,7 @@ class Recorder:
             ending, failure = await self._record(plan, stop or asyncio.Event())
             logger.info("recording ends: because=%s", failure or ending)
         finally:
-            await manager.stop()
-            summary, trouble = await asyncio.to_thread(_close, writer)
-            await asyncio.to_thread(host.stop, summary)
+            summary, trouble = await _end(manager, writer, host)
         if isinstance(failure, AuthError) and summary is not None and not summary.wire_bytes:
             await asyncio.to_thread(remove_empty, writer.path, out=config.out, made_out=made_out)
             raise failure
@@ -160,6 +158,8 @@ class Recorder:
             for task in (side, *waits):
                 task.cancel()
             await asyncio.wait([side, *waits])
+        for task in done:
+            task.result()  # a fault of ours is raised, not taken for an ending
         endings = {waits[task] for task in done}
         if Ending.STORAGE in endings:
             return Ending.STORAGE, self._failure
@@ -210,9 +210,8 @@ class Recorder:
                 await asyncio.sleep(left)
 
     async def _keep_dump(self, plan: Plan, writer: RecordingWriter) -> None:
-        if plan.dump is not None:
-            return
-        dump = await late_dump(self.config)
+        """Fetch the dump beside the recording, when it was not needed to begin."""
+        dump = await late_dump(self.config) if plan.dump is None else None
         if dump is None:
             return
         keeping = asyncio.create_task(asyncio.to_thread(_keep, writer, dump))
@@ -255,6 +254,18 @@ def _keep(writer: RecordingWriter, dump: bytes) -> None:
         writer.set_instruments(dump)
     except (SetupError, StorageError) as error:
         logger.warning("the recording has no instrument dump: %s", error)
+
+
+async def _end(
+    manager: TickerManager, writer: RecordingWriter, host: PluginHost
+) -> tuple[Summary | None, StorageError | None]:
+    """End the feed, then the writer, then the plugins; each also when the one before it fails."""
+    try:
+        await manager.stop()
+    finally:
+        summary, trouble = await asyncio.to_thread(_close, writer)
+        await asyncio.to_thread(host.stop, summary)
+    return summary, trouble
 
 
 def _close(writer: RecordingWriter) -> tuple[Summary | None, StorageError | None]:

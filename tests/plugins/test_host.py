@@ -150,6 +150,19 @@ def test_a_plugin_that_never_ends_is_left_behind_at_the_deadline(
     assert "did not end in time and is left behind" in caplog.text
 
 
+def test_rows_that_make_no_batch_are_logged_and_counted_and_those_after_them_come(
+    diary: Diary, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = PluginHost([f"{HERE}:diary"], batch_interval_s=0.001)
+    host.start(PATH, [])
+    host.append("main-0", Row("never", 1, Kind.BINARY, b""))  # type: ignore[arg-type]
+    _until(lambda: host.lost_rows == 1)
+    host.append("main-0", frame(2))
+    host.stop(deadline_s=30)
+    assert "rows could not be handed to the plugins: rows=1" in caplog.text
+    assert seqs(diary) == [1]
+
+
 def test_a_host_without_plugins_takes_rows_and_keeps_none() -> None:
     host = PluginHost([])
     host.start(PATH, [])

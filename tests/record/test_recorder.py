@@ -403,6 +403,17 @@ def test_a_recording_that_was_not_finished_is_recovered_first(
     assert rows(old, Kind.BINARY) == [("main-0", ltp_frame(7))]
 
 
+def test_an_old_recording_that_cannot_be_read_does_not_stop_a_new_one(tmp_path: Path) -> None:
+    old = tmp_path / "date=2026-11-20" / "recording=091500-old"
+    _make_unfinished(old)
+    (old / "recording.json").write_text("{")
+
+    async def script(exchange: Exchange, recorder: Recorder) -> None:
+        await exchange.until(lambda: bool(exchange.subscribed))
+
+    assert record(tmp_path, script).exit_code == 0
+
+
 def test_the_status_tells_what_a_live_view_shows(tmp_path: Path) -> None:
     seen = []
 
