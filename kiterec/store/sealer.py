@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kiterec.errors import CorruptPartError
 from kiterec.store.files import FILES, Files, storage_errors
@@ -12,10 +13,10 @@ from kiterec.store.folder import DAMAGED, DRAFT, JOURNAL, PART, RecordingFolder
 from kiterec.store.journal_reader import DamagedRange, JournalReader
 from kiterec.store.manifest import PartEntry
 from kiterec.store.packet_count import Counts, count_batch, time_span
-from kiterec.store.parts import PartWriter, open_part, read_group
+from kiterec.store.parts import WRITING, PartWriter, open_part, read_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -69,7 +70,14 @@ class _Tally:
         )
 
 
-def seal(folder: RecordingFolder, connection: str, number: int, *, files: Files = FILES) -> Sealed:
+def seal(
+    folder: RecordingFolder,
+    connection: str,
+    number: int,
+    *,
+    files: Files = FILES,
+    options: Mapping[str, Any] = WRITING,
+) -> Sealed:
     """Write the journal's valid rows as a part that has been read back; the journal stays.
 
     List the part in the manifest next, then call `retire_journal`: at any instant each row is in a readable
@@ -83,13 +91,14 @@ def seal(folder: RecordingFolder, connection: str, number: int, *, files: Files 
     part = folder.file(connection, number, PART)
     journal = folder.file(connection, number, JOURNAL)
     try:
-        sealed = _write_draft(draft, journal, connection, number, files)
+        sealed = _write_draft(draft, journal, _Writing(connection, number, files, options))
         if sealed.entry is None:
             return sealed
         check_against_journal(draft, journal)
     except Exception:
         files.delete(draft)
         raise
+    _forget_pages(draft)
     files.rename(draft, part)
     files.sync_folder(part.parent)
     return sealed
@@ -165,14 +174,21 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write_draft(draft: Path, journal: Path, connection: str, number: int, files: Files) -> Sealed:
+class _Writing(NamedTuple):
+    connection: str
+    number: int
+    files: Files
+    options: Mapping[str, Any]
+
+
+def _write_draft(draft: Path, journal: Path, how: _Writing) -> Sealed:
     tally = _Tally()
     writer: PartWriter | None = None
     with JournalReader(journal) as reader:
         try:
             for window in reader.windows():
                 if writer is None:
-                    writer = PartWriter(draft, files=files)
+                    writer = PartWriter(draft, files=how.files, options=how.options)
                 for batch in window.batches:
                     tally.add(batch)
                 writer.write(window.batches)
@@ -181,8 +197,8 @@ def _write_draft(draft: Path, journal: Path, connection: str, number: int, files
                 return sealed
             writer.close(
                 {
-                    "kiterec.connection": connection,
-                    "kiterec.part": str(number),
+                    "kiterec.connection": how.connection,
+                    "kiterec.part": str(how.number),
                     "kiterec.rows": str(tally.counts.rows),
                     "kiterec.first_seq": str(tally.first_seq),
                     "kiterec.last_seq": str(tally.last_seq),
@@ -191,7 +207,7 @@ def _write_draft(draft: Path, journal: Path, connection: str, number: int, files
         finally:
             if writer is not None:
                 writer.abandon()
-    sealed.entry = tally.entry(connection, number, size=writer.size, sha256=writer.sha256)
+    sealed.entry = tally.entry(how.connection, how.number, size=writer.size, sha256=writer.sha256)
     return sealed
 
 
@@ -216,3 +232,10 @@ def _difference(mine: Iterator[pa.RecordBatch], theirs: Iterator[pa.RecordBatch]
 
 def _next_rows(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
     return next((batch for batch in batches if batch.num_rows), None)
+
+
+def _forget_pages(path: Path) -> None:
+    """Give back the memory in which the system keeps a file that will hardly be read again soon."""
+    if hasattr(os, "posix_fadvise"):
+        with storage_errors("open", path), path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kiterec.errors import StorageError
 from kiterec.store.folder import DAMAGED, JOURNAL, RecordingFolder
 from kiterec.store.manifest import DamageEntry, Manifest, save_manifest
+from kiterec.store.parts import WRITING, WRITING_IN_A_HURRY
 from kiterec.store.sealer import Sealed, retire_journal, seal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kiterec.store.files import Files
 
 logger = logging.getLogger(__name__)
@@ -32,7 +35,7 @@ class Sealing:
         self.unsealed: dict[tuple[str, int], str] = {}
         self._folder = folder
         self._files = files
-        self._jobs: queue.SimpleQueue[tuple[str, int] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[str, int, Mapping[str, Any]] | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"kiterec-seal-{number}", daemon=True)
             for number in range(threads)
@@ -43,9 +46,9 @@ class Sealing:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, connection: str, number: int) -> None:
+    def submit(self, connection: str, number: int, *, in_a_hurry: bool = False) -> None:
         """Seal this journal when a thread is free."""
-        self._jobs.put((connection, number))
+        self._jobs.put((connection, number, WRITING_IN_A_HURRY if in_a_hurry else WRITING))
 
     def finish(self) -> None:
         """Return when everything is sealed that can be; what failed is tried once more."""
@@ -55,15 +58,15 @@ class Sealing:
             thread.join()
         again, self.unsealed = sorted(self.unsealed), {}
         for connection, number in again:
-            self._seal(connection, number)
+            self._seal(connection, number, WRITING)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
             self._seal(*job)
 
-    def _seal(self, connection: str, number: int) -> None:
+    def _seal(self, connection: str, number: int, options: Mapping[str, Any]) -> None:
         try:
-            sealed = seal(self._folder, connection, number, files=self._files)
+            sealed = seal(self._folder, connection, number, files=self._files, options=options)
             with self.lock:
                 note_sealed(self.manifest, self._folder, connection, number, sealed)
                 save_manifest(self._folder.path, self.manifest, files=self._files)
