@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from kiterec.clock import NS_PER_S, ist
+
+FINE: Final = frozenset({"CDS", "BCD", "NCO"})
+"""Segments whose tick sizes have four decimals."""
+
+
+def price(rupees: float | None, *, segment: str) -> str:
+    """Show a price with the decimals of its exchange segment; None is empty."""
+    return "" if rupees is None else f"{rupees:,.{4 if segment in FINE else 2}f}"
 
 
 def size(count: float) -> str:

@@ -48,7 +48,7 @@ def demo(*, duration: float, out: Path, seed: int) -> None:
 
 
 async def _record_synthetic_market(*, duration: float, out: Path, seed: int) -> RecordResult:
-    from kiterec.cli.recording_run import show_live
+    from kiterec.cli.recording_run import run_shown
     from kiterec.cli.stopping import stop_on_signals
     from kiterec.clock import SYSTEM_CLOCK
     from kiterec.record import RecordConfig, Recorder, read_settings
@@ -65,14 +65,7 @@ async def _record_synthetic_market(*, duration: float, out: Path, seed: int) -> 
                 accounts=read_settings(url=server.url, environ={}).accounts, instruments=["all"],
                 url=server.url, connections=CONNECTIONS, duration_s=duration, out=out, label="demo",
             )  # fmt: skip
-            recorder = Recorder(config)
-            view = asyncio.create_task(show_live(recorder)) if sys.stderr.isatty() else None
-            try:
-                return await recorder.run(stop)
-            finally:
-                if view is not None:
-                    view.cancel()
-                    await asyncio.gather(view, return_exceptions=True)
+            return await run_shown(Recorder(config), stop, live=sys.stderr.isatty())
 
 
 def _show(result: RecordResult) -> None:

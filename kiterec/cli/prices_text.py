@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kiterec.cli.amounts import price
 from kiterec.cli.tables import Column, table
 from kiterec.ticks.last_prices import last_prices
 
@@ -14,8 +15,6 @@ COLUMNS: Final = [
     Column("instrument", left=True), Column("last price"), Column("change %"), Column("time (IST)"),
     Column("ticks", 1),
 ]  # fmt: skip
-FINE: Final = frozenset({"CDS", "BCD", "NCO"})
-"""Segments whose prices have four decimals."""
 
 
 def prices_text(path: Path, *, limit: int) -> str:
@@ -25,7 +24,7 @@ def prices_text(path: Path, *, limit: int) -> str:
     rows = [
         {
             "instrument": row["symbol"] or str(row["instrument_token"]),
-            "last price": f"{row['last_price']:,.{4 if row['segment'] in FINE else 2}f}",
+            "last price": price(row["last_price"], segment=row["segment"]),
             "change %": "" if row["change"] is None else f"{row['change']:+.2f}",
             "time (IST)": time,
             "ticks": f"{row['ticks']:,}",

@@ -29,19 +29,23 @@ def record_until_stopped(config: RecordConfig, *, live: bool) -> RecordResult:
 
 
 async def _run(config: RecordConfig, *, live: bool) -> RecordResult:
-    recorder = Recorder(config)
     with stop_on_signals() as stop:
-        if not live:
-            return await recorder.run(stop)
-        view = asyncio.create_task(show_live(recorder))
-        try:
-            return await recorder.run(stop)
-        finally:
-            view.cancel()
-            await asyncio.gather(view, return_exceptions=True)
+        return await run_shown(Recorder(config), stop, live=live)
 
 
-async def show_live(recorder: Recorder) -> None:
+async def run_shown(recorder: Recorder, stop: asyncio.Event, *, live: bool) -> RecordResult:
+    """Run a recorder, with a live view on stderr if wanted."""
+    if not live:
+        return await recorder.run(stop)
+    view = asyncio.create_task(_show_live(recorder))
+    try:
+        return await recorder.run(stop)
+    finally:
+        view.cancel()
+        await asyncio.gather(view, return_exceptions=True)
+
+
+async def _show_live(recorder: Recorder) -> None:
     """Show how a recorder is, until cancelled."""
     from rich.console import Console
     from rich.live import Live

@@ -64,5 +64,6 @@ def _troubles(summary: Summary) -> Iterator[str]:
     for damage in summary.damage:
         yield f"damaged: {damage.connection}, part {damage.number}, kept as {damage.kept_as}"
     yield from summary.problems
+    yield from summary.notes
     if summary.lost_rows:
         yield f"{summary.lost_rows:,} rows did not reach the disk"

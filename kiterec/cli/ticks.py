@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kiterec.cli.amounts import price
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import from_option, instruments_option, split_words, to_option
 from kiterec.cli.parameters import wall_time
@@ -31,9 +32,6 @@ COLUMNS: Final = [
     Column("offer", 2), Column("quantity", 7), Column("exchange", 9), Column("connection", 10, left=True),
     Column("seq", 11),
 ]  # fmt: skip
-FINE: Final = frozenset({"CDS", "BCD", "NCO"})
-"""Segments whose prices have four decimals."""
-
 DEPTH: Final = ("buy_price", "buy_quantity", "buy_orders", "sell_price", "sell_quantity", "sell_orders")
 
 
@@ -145,27 +143,27 @@ def _instants(frame: DataFrame) -> list[str]:
 
 
 def _cells(tick: Tick) -> dict[str, str]:
-    decimals = 4 if tick["segment"] in FINE else 2
-    bids, offers = tick["buy_price"], tick["sell_price"]
+    segment = tick["segment"]
+    best = [side[0] if side else None for side in (tick["buy_price"], tick["sell_price"])]
     return {
         "time (IST)": tick["_ist"] or "",
         "symbol": tick["symbol"] or str(tick["instrument_token"]),
         "mode": tick["mode"] or "",
-        "last": _number(tick["last_price"], decimals),
-        "change %": _number(tick["change"], 2),
-        "volume": _number(tick["volume_traded"]),
-        "oi": _number(tick["oi"]),
-        "bid": _number(bids[0], decimals) if bids else "",
-        "offer": _number(offers[0], decimals) if offers else "",
-        "quantity": _number(tick["last_traded_quantity"]),
+        "last": price(tick["last_price"], segment=segment),
+        "change %": "" if tick["change"] is None else f"{tick['change']:.2f}",
+        "volume": _count(tick["volume_traded"]),
+        "oi": _count(tick["oi"]),
+        "bid": price(best[0], segment=segment),
+        "offer": price(best[1], segment=segment),
+        "quantity": _count(tick["last_traded_quantity"]),
         "exchange": tick["_exchange"] or "",
         "connection": tick["connection"] or "",
-        "seq": _number(tick["seq"]),
+        "seq": _count(tick["seq"]),
     }
 
 
-def _number(value: float | None, decimals: int = 0) -> str:
-    return "" if value is None else f"{value:,.{decimals}f}"
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
 
 
 def _flat(tick: Tick) -> Iterator[tuple[str, Any]]:
