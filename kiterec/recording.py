@@ -185,7 +185,7 @@ class Recording:
         return (
             f"Recording({str(self.path)!r}: {found.status}, {begin}, {found.span_s:,.0f} s, "
             f"{len(found.connections)} connections, {found.frames:,} frames, {found.ticks:,} ticks, "
-            f"{found.gaps:,} gaps)"
+            f"{found.gaps:,} gap{'' if found.gaps == 1 else 's'})"
         )
 
 
@@ -204,7 +204,7 @@ def open(path: Path | str) -> Recording:  # noqa: A001 - it is read as kiterec.o
     if place.is_file():
         if place.name != MANIFEST_NAME:
             raise ManifestError(
-                f"{place} is a file and no recording; give the folder that holds {MANIFEST_NAME}"
+                f"{place} is a file, not a recording; give the folder that holds {MANIFEST_NAME}"
             )
         place = place.parent
     folder = open_folder(place)

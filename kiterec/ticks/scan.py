@@ -136,8 +136,8 @@ class _TickQuery:
         prices: Prices,
         segments: SegmentTable,
     ) -> None:
-        early = [one for one in conditions if _KEYS.issuperset(one.meta.root_names())]
-        late = [one for one in conditions if not _KEYS.issuperset(one.meta.root_names())]
+        early = [one for one in conditions if _is_early(one)]
+        late = [one for one in conditions if not _is_early(one)]
         self._early = joined(early) if early else None
         self._late = joined(late) if late else None
         self._tokens = tokens
@@ -169,6 +169,12 @@ class _TickQuery:
         keys = decode_packets(packets, context, self._keys, **self._options)
         wanted = keys.select(self._early.fill_null(value=False)).to_series().to_numpy()
         return packets if wanted.all() else packets.select(wanted)
+
+
+def _is_early(condition: pl.Expr) -> bool:
+    """Tell whether a condition can be decided before the fields are decoded."""
+    roots = condition.meta.root_names()
+    return bool(roots) and _KEYS.issuperset(roots)
 
 
 def _tokens_of(symbols: Iterable[str | int], dump_path: Path) -> NDArray[np.uint32]:

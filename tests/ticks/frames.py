@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import random
 import struct
 
 from hypothesis import strategies as st
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
 
 LENGTHS = [8, 28, 32, 44, 184]
 SEGMENTS = [*range(1, 13), 77]
@@ -56,7 +59,9 @@ any_frames = st.one_of(whole_frames, uniform_frames, broken_frames, st.binary(ma
 
 def random_packet(rng: random.Random, length: int, *, segment: int | None = None) -> bytes:
     """Give a packet with prices below 2^31, as a market has them."""
-    chosen = segment if segment is not None else 9 if length in {28, 32} else rng.choice([1, 2, 3, 4, 5, 6, 7, 12])
+    chosen = (
+        segment if segment is not None else 9 if length in {28, 32} else rng.choice([1, 2, 3, 4, 5, 6, 7, 12])
+    )
     token = rng.randrange(1, 1 << 16) << 8 | chosen
     numbers = [rng.choice([0, rng.randrange(200), rng.randrange(1 << 31)]) for _ in range(length // 4 - 1)]
     return struct.pack(f">{length // 4}I", token, *numbers)

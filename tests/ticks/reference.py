@@ -7,12 +7,52 @@ from datetime import UTC, datetime
 from typing import Any
 
 DIVISORS = {3: 10_000_000, 6: 10_000, 12: 10_000}
-NAMES = {1: "NSE", 2: "NFO", 3: "CDS", 4: "BSE", 5: "BFO", 6: "BCD", 7: "MCX", 8: "MCXSX", 9: "INDICES", 12: "NCO"}
+NAMES = {
+    1: "NSE",
+    2: "NFO",
+    3: "CDS",
+    4: "BSE",
+    5: "BFO",
+    6: "BCD",
+    7: "MCX",
+    8: "MCXSX",
+    9: "INDICES",
+    12: "NCO",
+}
 MODES = {8: "ltp", 28: "quote", 32: "full", 44: "quote", 184: "full"}
-COLUMNS = """seq packet received_at connection instrument_token segment mode tradable last_price
-last_traded_quantity average_traded_price volume_traded total_buy_quantity total_sell_quantity open high low close
-change net_change last_trade_time oi oi_day_high oi_day_low exchange_timestamp buy_price buy_quantity buy_orders
-sell_price sell_quantity sell_orders""".split()
+COLUMNS = [
+    "seq",
+    "packet",
+    "received_at",
+    "connection",
+    "instrument_token",
+    "segment",
+    "mode",
+    "tradable",
+    "last_price",
+    "last_traded_quantity",
+    "average_traded_price",
+    "volume_traded",
+    "total_buy_quantity",
+    "total_sell_quantity",
+    "open",
+    "high",
+    "low",
+    "close",
+    "change",
+    "net_change",
+    "last_trade_time",
+    "oi",
+    "oi_day_high",
+    "oi_day_low",
+    "exchange_timestamp",
+    "buy_price",
+    "buy_quantity",
+    "buy_orders",
+    "sell_price",
+    "sell_quantity",
+    "sell_orders",
+]
 
 
 def split(frame: bytes) -> list[tuple[int, bytes]]:
@@ -60,7 +100,9 @@ def tick(packet: bytes) -> dict[str, Any]:
         if len(packet) == 32:
             row["exchange_timestamp"] = _time(*struct.unpack_from(">I", packet, 28))
     if len(packet) in {44, 184}:
-        quantity, average, volume, buy, sell, open_, high, low, close = struct.unpack_from(">IiIIIiiii", packet, 8)
+        quantity, average, volume, buy, sell, open_, high, low, close = struct.unpack_from(
+            ">IiIIIiiii", packet, 8
+        )
         row |= _ohlc(open_, high, low, close, divisor)
         row |= {
             "last_traded_quantity": quantity,

@@ -67,7 +67,9 @@ def test_every_flipped_byte_of_a_golden_frame_decodes_what_is_still_whole(name: 
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(whole_frames, max_size=5), st.lists(st.sampled_from(reference.COLUMNS), unique=True, min_size=1))
+@given(
+    st.lists(whole_frames, max_size=5), st.lists(st.sampled_from(reference.COLUMNS), unique=True, min_size=1)
+)
 def test_asked_columns_come_in_the_asked_order_and_with_the_same_values(
     frames: list[bytes], columns: list[str]
 ) -> None:
@@ -120,12 +122,20 @@ def test_time_zero_is_null() -> None:
 def test_without_a_close_the_change_is_zero_like_the_official_clients_and_the_net_change_null() -> None:
     new = QUOTE[:40] + bytes(4)
     rows = dicts(decode([join([new, QUOTE])]))
-    assert [(row["change"], row["net_change"] is None) for row in rows] == [(0.0, True), (rows[1]["change"], False)]
+    assert [(row["change"], row["net_change"] is None) for row in rows] == [
+        (0.0, True),
+        (rows[1]["change"], False),
+    ]
 
 
 def test_the_order_of_an_index_is_high_low_open_close() -> None:
     (row,) = dicts(decode([join([INDEX_FULL])]))
-    assert [row[name] for name in ("high", "low", "open", "close")] == [25_100.0, 24_800.0, 24_900.0, 25_050.0]
+    assert [row[name] for name in ("high", "low", "open", "close")] == [
+        25_100.0,
+        24_800.0,
+        24_900.0,
+        25_050.0,
+    ]
     assert row["net_change"] == -50.0
     assert row["tradable"] is False
 

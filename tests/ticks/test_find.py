@@ -84,7 +84,11 @@ def test_frames_with_an_unknown_length_are_walked_past_it(length: int) -> None:
 def test_a_frame_whose_size_fits_but_whose_length_words_differ_is_no_uniform_frame() -> None:
     # 3 * (2 + 8) = 30 bytes: lengths 8, 6 and 10 have the same sum as 8, 8 and 8.
     frame = struct.pack(">H", 3) + b"".join(struct.pack(">H", size) + bytes(size) for size in (8, 6, 10))
-    assert places(find_packets(pa.array([frame], pa.binary()))) == [(0, 0, 4, 8), (0, 1, 14, 6), (0, 2, 22, 10)]
+    assert places(find_packets(pa.array([frame], pa.binary()))) == [
+        (0, 0, 4, 8),
+        (0, 1, 14, 6),
+        (0, 2, 22, 10),
+    ]
 
 
 def test_null_and_heartbeats_hold_no_packets_and_no_problem() -> None:

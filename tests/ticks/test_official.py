@@ -12,8 +12,21 @@ from kiteconnect import KiteTicker
 from kiterec.ticks.decode import decode
 from tests.ticks.frames import LENGTHS, join, random_packet
 
-PLAIN = """tradable mode instrument_token last_price last_traded_quantity average_traded_price volume_traded
-total_buy_quantity total_sell_quantity change oi oi_day_high oi_day_low""".split()
+PLAIN = [
+    "tradable",
+    "mode",
+    "instrument_token",
+    "last_price",
+    "last_traded_quantity",
+    "average_traded_price",
+    "volume_traded",
+    "total_buy_quantity",
+    "total_sell_quantity",
+    "change",
+    "oi",
+    "oi_day_high",
+    "oi_day_low",
+]
 
 
 def compare(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
