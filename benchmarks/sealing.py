@@ -1,7 +1,7 @@
-"""The table that led to how parts are written: MB/s and ratio of zstd levels, page, batch and row group sizes.
+"""The table that led to how parts are written: MB/s and ratio by zstd level and sizes.
 
-Run `python -m benchmarks.sealing [--megabytes 192] [--full]`. One core, one thread, a synthetic market's frames; a
-part is written to memory, so that the disk does not blur the differences, and read back with its checksums.
+Run `python -m benchmarks.sealing [--megabytes 192] [--full]`. One core, one thread, a synthetic market's
+frames; a part is written to memory, so that the disk blurs nothing, and read back with its checksums.
 """
 
 from __future__ import annotations
@@ -79,9 +79,7 @@ def main() -> None:
     frames = market_frames(arguments.megabytes)
     payload = sum(len(frame) for frame in frames)
     print(f"{len(frames):,} frames, {payload / len(frames):,.0f} bytes each, one core")
-    print(
-        f"{'level':>5} {'page MiB':>8} {'batch':>6} {'group MiB':>9} {'write MB/s':>10} {'read MB/s':>9} {'ratio':>6}"
-    )
+    print("level page MiB  batch group MiB write MB/s read MB/s  ratio")
     tables: dict[int, list[pa.Table]] = {}
     for level, page, batch, group in combinations(full=arguments.full):
         if group not in tables:

@@ -47,7 +47,7 @@ class _Open:
         self.opened_ns = time.monotonic_ns()
 
     def is_fast(self) -> bool:
-        """Say whether it grew so much and so fast that sealing would not keep up with the best compression."""
+        """Say whether it grew so much and so fast that the best compression could not keep up."""
         size = self.journal.payload_bytes
         seconds = max(1, time.monotonic_ns() - self.opened_ns) / NS_PER_S
         return size > _MUCH_BYTES and size / seconds > _FAST_BYTES_PER_S
