@@ -51,7 +51,8 @@ async def _record_synthetic_market(*, duration: float, out: Path, seed: int) -> 
     from kiterec.cli.recording_run import run_shown
     from kiterec.cli.stopping import stop_on_signals
     from kiterec.clock import SYSTEM_CLOCK
-    from kiterec.record import RecordConfig, Recorder, read_settings
+    from kiterec.record import RecordConfig, Recorder
+    from kiterec.record.accounts import placeholder_account
     from kiterec.replay.server import ReplayServer
     from kiterec.simulate import SyntheticMarket
 
@@ -62,7 +63,7 @@ async def _record_synthetic_market(*, duration: float, out: Path, seed: int) -> 
         async with ReplayServer(market) as server:
             click.echo(f"a synthetic exchange of {INSTRUMENTS} instruments is at {server.url}", err=True)
             config = RecordConfig(
-                accounts=read_settings(url=server.url, environ={}).accounts, instruments=["all"],
+                accounts=[placeholder_account(server.url)], instruments=["all"],
                 url=server.url, connections=CONNECTIONS, duration_s=duration, out=out, label="demo",
             )  # fmt: skip
             return await run_shown(Recorder(config), stop, live=sys.stderr.isatty())

@@ -27,13 +27,14 @@ from kiterec.cli.parameters import speed as speed_factor
     help="The clock starts when so many clients are there.  [default: 1; with --exact, as many as recorded]",
 )  # fmt: skip
 @click.option(
-    "--at-end", type=click.Choice(["close", "hold"]), default="close", show_default=True,
-    help="Close the connections and exit, or stay with heartbeats.",
+    "--at-end", type=click.Choice(["close", "hold"]),
+    help="Close the connections and exit, or stay with heartbeats, as Kite does after hours.  "
+    "[default: hold; with --exact, close]",
 )  # fmt: skip
 @check_credentials_option
 def replay(
     *, recording: Path, port: int, speed: float | None, exact: bool, wait_for_clients: int | None,
-    at_end: Literal["close", "hold"], check_credentials: bool,
+    at_end: Literal["close", "hold"] | None, check_credentials: bool,
 ) -> None:  # fmt: skip
     """Play RECORDING back as if it were Kite.
 
@@ -46,9 +47,11 @@ def replay(
     from kiterec.replay.server import ReplayServer
 
     timeline = RecordedTimeline(kiterec.open(recording).path)
+    ending = at_end or ("close" if exact else "hold")
     server = ReplayServer(
-        timeline, port=port, speed=speed, exact=exact, wait_for_clients=wait_for_clients, at_end=at_end,
+        timeline, port=port, speed=speed, exact=exact, wait_for_clients=wait_for_clients, at_end=ending,
         credentials=credentials_from_environment() if check_credentials else None,
     )  # fmt: skip
     pace = "as fast as it is taken" if speed is None else f"at {speed:g} times its pace"
-    serve(server, f"the recording {recording}, {'byte for byte, ' if exact else ''}{pace}")
+    what = f"the recording {recording}, {'byte for byte, ' if exact else ''}{pace}"
+    serve(server, what, hold=ending == "hold")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -44,22 +44,31 @@ def banner(url: str, what: str) -> None:
     )
 
 
-def serve(server: ReplayServer, what: str) -> Any:
-    """Serve until the timeline ends or a signal comes; gives the server's statistics."""
-    return asyncio.run(_serve(server, what))
+def serve(server: ReplayServer, what: str, *, hold: bool = False) -> None:
+    """Serve until the timeline ends or a signal comes.
+
+    Args:
+        server: not yet started.
+        what: it serves, for the banner.
+        hold: after the end, go on with heartbeats until a signal comes.
+    """
+    asyncio.run(_serve(server, what, hold=hold))
 
 
-async def _serve(server: ReplayServer, what: str) -> Any:
+async def _serve(server: ReplayServer, what: str, *, hold: bool) -> None:
     with stop_on_signals() as stop:
         async with server:
             banner(server.url, what)
-            ends = [asyncio.ensure_future(server.finished()), asyncio.ensure_future(stop.wait())]
+            stopped = asyncio.create_task(stop.wait())
+            finished = asyncio.create_task(server.finished())
             try:
-                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-                if ends[0].done():
-                    ends[0].result()
+                await asyncio.wait([finished, stopped], return_when=asyncio.FIRST_COMPLETED)
+                if finished.done():
+                    finished.result()
+                if hold and not stopped.done():
+                    click.echo("all is sent; heartbeats go on until Ctrl-C", err=True)
+                    await stopped
             finally:
-                for end in ends:
-                    end.cancel()
-                await asyncio.gather(*ends, return_exceptions=True)
-        return server.stats()
+                finished.cancel()
+                stopped.cancel()
+                await asyncio.gather(finished, stopped, return_exceptions=True)

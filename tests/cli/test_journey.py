@@ -203,6 +203,20 @@ def test_a_replay_at_full_speed_can_be_recorded_and_ends_by_itself(recording: Pa
         assert again[name] == sum(part["counts"][name] for part in manifest["parts"])
 
 
+def test_a_replay_stays_with_heartbeats_so_that_recording_it_misses_nothing(
+    run: Run, recording: Path, tmp_path: Path
+) -> None:
+    with running("replay", recording, "--port", "0", "--speed", "max") as server:
+        url = server.wait_for(r"ws://127\.0\.0\.1:\d+")[0]
+        words = ("--instruments", "NSE:INFY", "--mode", "quote", "--connections", "1", "--out", tmp_path)
+        with running("record", "--url", url, *words) as recorder:
+            server.wait_for("all is sent")
+            code, out, err = recorder.stop()
+        assert (code, server.stop()[0]) == (0, 0), err
+    ticks = json.loads(run("ticks", out.splitlines()[0], "--json")[1])
+    assert {tick["mode"] for tick in ticks} == {"quote"}
+
+
 def test_help_and_completion_are_fast_and_load_no_tables() -> None:
     code = (
         "import sys; from kiterec.cli import main\n"
