@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
+import tracemalloc
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -128,8 +129,13 @@ def test_damaged_gzip_is_told(tmp_path: Path) -> None:
 
 def test_a_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
     (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(50_000_000)))
-    with pytest.raises(SetupError, match="has more than 1,000 bytes, which is no instrument dump"):
-        read_dump(tmp_path / "bomb.gz", max_bytes=1_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SetupError, match="has more than 1,000 bytes, which is no instrument dump"):
+            read_dump(tmp_path / "bomb.gz", max_bytes=1_000)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
     (tmp_path / "large.csv").write_bytes(bytes(1_001))
     with pytest.raises(SetupError, match="more than 1,000 bytes"):
         read_dump(tmp_path / "large.csv", max_bytes=1_000)

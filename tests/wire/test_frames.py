@@ -69,10 +69,13 @@ def test_a_count_that_is_too_high_is_told_where_the_frame_ends() -> None:
     assert caught.value.offset == 12
 
 
-def test_trailing_bytes_are_counted() -> None:
-    with pytest.raises(DecodeError, match="3 bytes follow the last of 1 packets") as caught:
-        split_frame(frame(LTP) + b"abc")
-    assert caught.value.offset == 12
+@pytest.mark.parametrize("count", [1, 2, 3, 200])
+@pytest.mark.parametrize("name", FRAMES)
+def test_trailing_bytes_are_counted(name: str, count: int) -> None:
+    whole = FRAMES[name]
+    with pytest.raises(DecodeError, match=f"^{count} bytes follow the last of ") as caught:
+        split_frame(whole + bytes(count))
+    assert caught.value.offset == len(whole)
 
 
 def test_an_unknown_length_is_stepped_over_and_told() -> None:
