@@ -18,8 +18,8 @@ KiterecError
 └── ReplayError
 ```
 
-The sentence of each is lower case, says what was found, where, what was expected, and the next step where we know it.
-The command line prints that sentence alone; anything that is not a KiterecError keeps its traceback.
+The sentence of each is lower case, says what was found, where, what was expected, and the next step where we
+know it. The command line prints that sentence alone; anything that is not a KiterecError keeps its traceback.
 """
 
 from __future__ import annotations
