@@ -47,7 +47,8 @@ class FeedConfig:
         proxy: None connects directly, "environment" asks the proxy variables, else the URL of a proxy.
         failover_after_s: a connection that is down for longer lends its instruments to others; None: never.
         copies: on how many accounts each instrument is held (redundancy).
-        raw_only: no tick is ever decoded.
+        keep_last: keep the last packet of each instrument, for `last_packet`.
+        raw_only: no tick is ever decoded; `ticks` is refused.
 
     Raises:
         SetupError: a value is impossible; the sentence names it and what is allowed.
@@ -73,6 +74,7 @@ class FeedConfig:
     proxy: str | None = field(default=None, repr=False)
     failover_after_s: float | None = None
     copies: int = 1
+    keep_last: bool = False
     raw_only: bool = False
 
     def __post_init__(self) -> None:

@@ -19,6 +19,8 @@ class Counters:
         losses: open connections that ended unwanted.
         gaps: stretches that were missed.
         refusals: by status or by text.
+        ticks: decoded for consumers of ticks, added up over them.
+        undecoded: packets that their frames declared and that gave no tick: damaged, or of unknown length.
     """
 
     frames: int = 0
@@ -30,3 +32,5 @@ class Counters:
     losses: int = 0
     gaps: int = 0
     refusals: int = 0
+    ticks: int = 0
+    undecoded: int = 0

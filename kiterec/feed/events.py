@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kiterec.wire.transcript import Kind, Row, lifecycle_payload
+
+if TYPE_CHECKING:
+    from kiterec.wire.messages import TextMessage
+    from kiterec.wire.orders import OrderUpdate
 
 
 class Instant(NamedTuple):
@@ -168,6 +172,24 @@ class Moved(FeedEvent):
     target: str
     tokens: tuple[int, ...]
     returned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReceived(FeedEvent):
+    """An order postback; the same one on several connections of an account is given once.
+
+    Attributes:
+        update: its fields, and the untouched JSON in `update.raw`.
+    """
+
+    update: OrderUpdate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextReceived(FeedEvent):
+    """Any other text message, decoded; what is not understood is an `UnknownText` with the text itself."""
+
+    message: TextMessage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

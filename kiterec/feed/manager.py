@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from typing import TYPE_CHECKING, Self
 
-from kiterec.clock import NS_PER_S, SYSTEM_CLOCK
-from kiterec.errors import AuthError, ConnectionLostError, FeedError, SetupError
+from kiterec.clock import SYSTEM_CLOCK
+from kiterec.errors import AuthError, ConnectionLostError, SetupError
+from kiterec.feed.chronicle import Chronicle
 from kiterec.feed.config import FeedConfig
-from kiterec.feed.events import Connected, FeedEvent, Gap, Instant, Lost, Refused, RetryIn, Stopped
+from kiterec.feed.consumers import SeenBefore
+from kiterec.feed.events import FeedEvent, Instant, OrderReceived, TextReceived
+from kiterec.feed.failover import Failover
 from kiterec.feed.fleet import Fleet
-from kiterec.feed.health import Health, HealthStatus, judge
+from kiterec.feed.hub import Hub
+from kiterec.feed.outlets import Outlets
+from kiterec.feed.overview import Overview
 from kiterec.feed.protocol import State
-from kiterec.feed.stats import ConnectionStats, FeedStats, add_counters, add_rates
 from kiterec.feed.steps import Changed, NewToken
 from kiterec.feed.subscriptions import ChangeReport, SubscribeReport, Subscriptions, account_of
+from kiterec.wire.messages import ErrorText
+from kiterec.wire.orders import OrderUpdate
 from kiterec.wire.packets import Mode
 
 if TYPE_CHECKING:
@@ -24,17 +29,18 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from kiterec.clock import Clock
+    from kiterec.errors import FeedError
     from kiterec.feed.account import Account, Secret, TokenSource
-    from kiterec.feed.driver import Driver
+    from kiterec.feed.consumers import Decoder
+    from kiterec.feed.health import Health
     from kiterec.feed.sink import FrameSink
+    from kiterec.feed.stats import FeedStats
     from kiterec.wire.messages import TextMessage
-
-logger = logging.getLogger(__name__)
 
 _CLOCK_INTERVAL_S = 60
 
 
-class TickerManager:
+class TickerManager(Outlets):
     """All connections of all accounts, kept alive.
 
     Use it as an async context manager, or call `start` and `stop`. What is wanted may be said before that.
@@ -45,9 +51,10 @@ class TickerManager:
         sink: takes every row of every connection; None keeps nothing.
         clock: of the host; tests give their own.
         rng: where the jitter of the waits comes from.
+        decoder: of frames for `ticks`; None is `kiterec.decode`.
 
     Raises:
-        SetupError: no account, two of the same name or api_key, or more copies than accounts.
+        SetupError: two accounts of the same name or api_key, or fewer accounts than copies.
     """
 
     def __init__(
@@ -58,9 +65,10 @@ class TickerManager:
         sink: FrameSink | None = None,
         clock: Clock = SYSTEM_CLOCK,
         rng: random.Random | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
         self.config = config or FeedConfig()
-        self._clock = clock
+        self._chronicle = Chronicle()
         self._subscriptions = Subscriptions(
             capacity=self.config.max_instruments_per_connection, copies=self.config.copies
         )
@@ -73,20 +81,38 @@ class TickerManager:
             on_event=self._on_event,
             on_text=self._on_text,
         )
-        if len(accounts) < self.config.copies:
-            raise SetupError(
-                f"{len(accounts)} accounts for {self.config.copies} copies of each instrument; "
-                "give at least one account a copy"
-            )
-        for account in accounts:
-            self._fleet.add(account)
-        self._troubles: dict[str, str] = {}  # what last went wrong on a connection that is not open
+        super().__init__(self.config, self._fleet, Hub(self._fleet.drivers, clock.monotonic_ns), decoder)
+        self._overview = Overview(
+            config=self.config,
+            clock=clock,
+            fleet=self._fleet,
+            subscriptions=self._subscriptions,
+            hub=self._hub,
+            troubles=self._chronicle.troubles,
+        )
+        self._failover = Failover(
+            self._subscriptions,
+            after_s=self.config.failover_after_s,
+            tell=self._tell_holders,
+            publish=self._on_event,
+        )
+        self._clock = clock
+        self._seen_before = SeenBefore()
         self._news = asyncio.Event()
         self._started = False
         self._stopped = False
-        self._held = False
         self._upkeep: asyncio.Task[None] | None = None
-        self._health = HealthStatus.CRITICAL
+        self._add_all(accounts)
+
+    def _add_all(self, accounts: Sequence[Account]) -> None:
+        if len(accounts) < max(1, self.config.copies):
+            raise SetupError(
+                f"{len(accounts)} accounts for {self.config.copies} copies of each instrument; "
+                "give at least one account for each copy"
+            )
+        for account in accounts:
+            self._fleet.add(account)
+        self._hub.route()
 
     # --- life ---
 
@@ -107,12 +133,15 @@ class TickerManager:
         """Close every connection and wait until no task or socket is left; may be called in any state."""
         if self._stopped or not self._started:
             self._stopped = True
+            self._hub.end()
+            self._ring()
             return
         self._stopped = True
         if self._upkeep is not None:
             self._upkeep.cancel()
             await asyncio.wait([self._upkeep])
         await self._fleet.end(list(self._fleet.drivers))
+        self._hub.end()
         self._ring()
 
     async def __aenter__(self) -> Self:
@@ -161,8 +190,12 @@ class TickerManager:
             return None
         refused = next((d.name for d in drivers if d.protocol.state is State.REFUSED), None)
         if refused is not None:
-            return AuthError(f"account {account_of(refused)}: {self._troubles.get(refused, 'refused')}")
-        return ConnectionLostError(f"{drivers[0].name}: {self._troubles.get(drivers[0].name, 'given up')}")
+            return AuthError(
+                f"account {account_of(refused)}: {self._chronicle.troubles.get(refused, 'refused')}"
+            )
+        return ConnectionLostError(
+            f"{drivers[0].name}: {self._chronicle.troubles.get(drivers[0].name, 'given up')}"
+        )
 
     # --- accounts ---
 
@@ -172,23 +205,32 @@ class TickerManager:
         Raises:
             SetupError: its name or api_key is there already.
         """
-        for driver in self._fleet.add(account):
-            if self._started and not self._stopped:
+        drivers = self._fleet.add(account)
+        self._hub.route()
+        if self._started and not self._stopped:
+            for driver in drivers:
                 self._fleet.launch(driver)
 
     async def remove_account(self, name: str) -> tuple[int, ...]:
-        """Close the connections of an account and forget it; give the instruments that nobody holds any more.
+        """Close the connections of an account and forget it.
+
+        Its instruments go where there is room; those that find none are given back, and nobody has them.
 
         Raises:
             SetupError: there is no such account.
         """
         await self._fleet.end([driver.name for driver in self._fleet.of_account(name)])
-        orphans: list[int] = []
+        homeless: dict[Mode, list[int]] = {}
         for connection in self._fleet.forget(name):
-            orphans += self._subscriptions.remove_connection(connection)
-            self._troubles.pop(connection, None)
+            for token, mode in self._subscriptions.remove_connection(connection).items():
+                homeless.setdefault(mode, []).append(token)
+            self._chronicle.troubles.pop(connection, None)
+        self._hub.route()
+        lost: list[int] = []
+        for mode, tokens in homeless.items():
+            lost += (await self.subscribe(tokens, mode, partial=True)).refused
         self._ring()
-        return tuple(orphans)
+        return tuple(lost)
 
     def set_access_token(self, account: str, token: str | Secret | TokenSource) -> None:
         """Use another access token from the next connect on; connections that were refused come back at once.
@@ -262,13 +304,13 @@ class TickerManager:
 
     def pause_reading(self) -> None:
         """Stop reading every socket: TCP slows the server, and nothing is lost. For back-pressure."""
-        self._held = True
+        self._overview.held = True
         for driver in self._fleet.running():
             driver.hold(self)
 
     def resume_reading(self) -> None:
         """Read again; each connection writes a `backpressure` row with both ends."""
-        self._held = False
+        self._overview.held = False
         for driver in self._fleet.running():
             driver.release(self)
 
@@ -276,42 +318,11 @@ class TickerManager:
 
     def stats(self) -> FeedStats:
         """Give the numbers of now."""
-        connections = {name: self._connection_stats(driver) for name, driver in self._fleet.drivers.items()}
-        by_account = {
-            account: add_counters(
-                stats.counters for name, stats in connections.items() if account_of(name) == account
-            )
-            for account in self._fleet.credentials
-        }
-        return FeedStats(
-            connections=connections,
-            accounts=by_account,
-            total=add_counters(by_account.values()),
-            rates=add_rates(stats.rates for stats in connections.values()),
-        )
+        return self._overview.stats()
 
     def health(self) -> Health:
         """Judge how the feed is now."""
-        connections = {name: self._connection_stats(driver) for name, driver in self._fleet.drivers.items()}
-        return judge(
-            connections,
-            silence_limit_s=self.config.silence_limit_s,
-            why=self._troubles,
-            held=self._held,
-        )
-
-    def _connection_stats(self, driver: Driver) -> ConnectionStats:
-        protocol = driver.protocol
-        age_ns = self._clock.monotonic_ns() - protocol.last_heard.monotonic_ns
-        return ConnectionStats(
-            state=protocol.state,
-            epoch=protocol.epoch,
-            counters=add_counters([driver.counters]),
-            rates=self._fleet.meters[driver.name].rates(),
-            instruments=sum(self._subscriptions.distribution()[driver.name].values()),
-            pending=protocol.pending,
-            last_heard_age_s=age_ns / NS_PER_S if protocol.state is State.OPEN else None,
-        )
+        return self._overview.health()
 
     async def _look_after(self) -> None:
         seconds = 0
@@ -321,41 +332,27 @@ class TickerManager:
             await asyncio.sleep(1)
 
     def _each_second(self, seconds: int) -> None:
-        now = self._clock.monotonic_ns()
-        for driver in self._fleet.running():
-            self._fleet.meters[driver.name].sample(now, driver.counters)
-            if seconds and seconds % _CLOCK_INTERVAL_S == 0:
+        self._overview.sample()
+        self._failover.look(self._fleet.running(), self._clock.monotonic_ns())
+        if seconds and seconds % _CLOCK_INTERVAL_S == 0:
+            for driver in self._fleet.running():
                 self._fleet.write_clock(driver)
         if seconds % max(1, round(self.config.health_interval_s)) == 0:
-            self._log_health()
-
-    def _log_health(self) -> None:
-        health = self.health()
-        if health.status is not self._health:
-            self._health = health.status
-            logger.info("health=%s %s", health.status, "; ".join(health.reasons))
+            self._overview.log_health()
 
     # --- what the connections say ---
 
     def _on_event(self, event: FeedEvent) -> None:
-        if isinstance(event, Connected):
-            self._troubles.pop(event.connection, None)
-            logger.info("connection=%s connected epoch=%d", event.connection, event.epoch)
-        elif isinstance(event, Lost | Refused | RetryIn | Stopped):
-            if not (isinstance(event, Refused) and event.status is None):
-                self._troubles.setdefault(event.connection, event.reason)
-            if isinstance(event, Refused):
-                self._troubles[event.connection] = event.reason
-            if isinstance(event, Lost | Refused):
-                level = logging.INFO if isinstance(event, Lost) and event.wanted else logging.WARNING
-                logger.log(level, "connection=%s %s", event.connection, event.reason)
-        elif isinstance(event, Gap):
-            seconds = event.duration_ns / NS_PER_S
-            logger.warning("connection=%s gap_s=%.3f because %s", event.connection, seconds, event.reason)
+        self._chronicle.note(event)
+        self._hub.publish(event)
         self._ring()
 
     def _on_text(self, connection: str, message: TextMessage, at: Instant) -> None:
-        """Take a text message."""
+        if isinstance(message, OrderUpdate):
+            if not self._seen_before(account_of(connection), message.raw):
+                self._on_event(OrderReceived(connection=connection, at=at, update=message))
+        elif not isinstance(message, ErrorText):  # an error text is a `Refused` event already
+            self._on_event(TextReceived(connection=connection, at=at, message=message))
 
     def _ring(self) -> None:
         news, self._news = self._news, asyncio.Event()

@@ -12,6 +12,7 @@ from kiterec.feed.counters import Counters
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from kiterec.feed.latency import LatencySummary
     from kiterec.feed.protocol import State
 
 SHORT_WINDOW_S: Final = 1
@@ -106,12 +107,16 @@ class FeedStats:
         accounts: totals by account.
         total: of all connections.
         rates: of all connections.
+        dropped: items that consumers lost because they were too slow.
+        latency: of frames from the socket to the consumers.
     """
 
     connections: Mapping[str, ConnectionStats]
     accounts: Mapping[str, Counters]
     total: Counters
     rates: Rates
+    dropped: int
+    latency: LatencySummary
 
 
 def add_counters(many: Iterable[Counters]) -> Counters:

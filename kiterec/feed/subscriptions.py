@@ -116,6 +116,10 @@ class Subscriptions:
                 del lent[token]
         return orphans
 
+    def count(self, connection: str) -> int:
+        """Count what a connection should have."""
+        return len(self._wanted[connection])
+
     def holders(self, token: int) -> tuple[str, ...]:
         """Give the connections that should have an instrument; empty for one that is not subscribed."""
         return self._holders.get(token, ())
