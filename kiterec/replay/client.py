@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 3.0
 SNAPSHOT_DELAY_S: Final = 0.25
-HIGH_WATER_BYTES: Final = 1 << 20
+HIGH_WATER_BYTES: Final = 4 << 20
 """With more than this unread by a client, a replay without deadlines waits for it."""
 
 _POLICY_VIOLATION: Final = 1008

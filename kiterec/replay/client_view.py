@@ -58,12 +58,13 @@ class SubscribedView:
     The modes lie in an array over the market's instruments; it is made anew when the market shows new ones.
     """
 
-    __slots__ = ("_market", "_modes", "_subscriptions")
+    __slots__ = ("_market", "_modes", "_only_full", "_subscriptions")
 
     def __init__(self, market: Market, subscriptions: Subscriptions) -> None:
         self._market = market
         self._subscriptions = subscriptions
         self._modes = np.zeros(0, np.uint8)
+        self._only_full = False
         self.refresh()
 
     def refresh(self) -> None:
@@ -75,6 +76,7 @@ class SubscribedView:
         shown = position != UNKNOWN
         self._modes = np.zeros(len(self._market.index), np.uint8)
         self._modes[position[shown]] = bits[shown]
+        self._only_full = bool((bits == _FULL).all())
 
     def messages(self, batch: MarketBatch, begin: int, end: int) -> list[bytes | str]:
         """Give recorded frames untouched where all of them is wanted as recorded, rebuilt ones otherwise."""
@@ -83,15 +85,12 @@ class SubscribedView:
         packets = batch.packets
         first, last = int(packets.begin[begin]), int(packets.begin[end])
         mode = self._modes[batch.instrument[first:last]]
-        if mode.size and (mode == _FULL).all():
-            length: npt.NDArray[Any] = packets.length[first:last]
-            chosen = np.ones(last - first, np.bool_)
-        else:
-            length = CUT_LENGTH[mode, packets.length[first:last]]
-            chosen = (
-                (mode & batch.sendable()[first:last]) != 0 if mode.any() else np.zeros(last - first, np.bool_)
-            )
-        return _assemble(batch, begin, end, chosen, length)
+        recorded = packets.length[first:last]
+        if self._only_full:
+            # Nothing is cut, so nobody has to know what changed.
+            return _assemble(batch, begin, end, mode != 0, recorded)
+        chosen = (mode & batch.sendable()[first:last]) != 0
+        return _assemble(batch, begin, end, chosen, CUT_LENGTH[mode, recorded])
 
     def snapshot(self, tokens: Iterable[int]) -> bytes | None:
         """Give the state of these instruments now, in their modes; None when nothing is known of any."""
@@ -108,28 +107,22 @@ class SubscribedView:
 
 
 def _assemble(
-    batch: MarketBatch,
-    begin: int,
-    end: int,
-    chosen: npt.NDArray[np.bool_],
-    length: npt.NDArray[Any],
+    batch: MarketBatch, begin: int, end: int, chosen: npt.NDArray[np.bool_], length: npt.NDArray[Any]
 ) -> list[bytes | str]:
-    """Put a client's messages in their order."""
+    """Put a client's messages in their order: texts, frames as recorded, and frames made of `chosen`."""
     packets = batch.packets
+    counts = np.diff(packets.begin[begin : end + 1])
+    out: dict[int, bytes | str] = {row: text for row, text in batch.texts.items() if begin <= row < end}
+    untouched = packets.intact[begin:end] & (counts > 0)
     first, last = int(packets.begin[begin]), int(packets.begin[end])
     message = packets.message[first:last] - begin
-    counts = np.diff(packets.begin[begin : end + 1])
     as_recorded = chosen & (length == packets.length[first:last])
-    taken = np.bincount(message[as_recorded], minlength=end - begin)
-    untouched = packets.intact[begin:end] & (taken == counts) & (counts > 0)
-    rebuilt = chosen & ~untouched[message]
-    frames = join_packets(
-        packets.data,
-        packets.offset[first:last][rebuilt],
-        length[rebuilt].astype(np.uint8),
-        message[rebuilt],
-    )
-    out: dict[int, bytes | str] = {row: text for row, text in batch.texts.items() if begin <= row < end}
+    if not as_recorded.all():
+        untouched &= np.bincount(message[as_recorded], minlength=end - begin) == counts
     out.update((row, batch.message(row)) for row in (np.flatnonzero(untouched) + begin).tolist())
-    out.update(zip((np.unique(message[rebuilt]) + begin).tolist(), frames, strict=True))
+    rebuilt = np.flatnonzero(chosen & ~untouched[message])
+    if len(rebuilt):
+        offset = packets.offset[first:last][rebuilt]
+        frames = join_packets(packets.data, offset, length[rebuilt].astype(np.uint8), message[rebuilt])
+        out.update(zip((np.unique(message[rebuilt]) + begin).tolist(), frames, strict=True))
     return [out[row] for row in sorted(out)]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Final
+
+MIN_UNREAD_BYTES: Final = 8 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,11 +17,12 @@ class Limits:
         instruments_per_connection: new ones above it are refused with an error text.
         request_bytes: a longer request ends the connection with close code 1009.
         connections: open sockets of any kind; more are dropped before they are listened to.
-        unread_bytes: a client that leaves more than this unread is cut off.
+        unread_bytes: a client that leaves more than this unread is cut off; 8 MiB at least, for a replay without
+            deadlines fills half of that on purpose.
         stall_s: how long a client may read nothing while the replay waits for it.
 
     Raises:
-        ValueError: a bound is not positive.
+        ValueError: a bound is not positive or too small.
     """
 
     connections_per_api_key: int = 3
@@ -32,3 +36,5 @@ class Limits:
         for field in fields(self):
             if not getattr(self, field.name) > 0:
                 raise ValueError(f"{field.name} must be positive, got {getattr(self, field.name)}")
+        if self.unread_bytes < MIN_UNREAD_BYTES:
+            raise ValueError(f"unread_bytes must be at least {MIN_UNREAD_BYTES:,}, got {self.unread_bytes:,}")

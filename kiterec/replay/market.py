@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.compute as pc
 
 from kiterec.replay.instrument_index import InstrumentIndex
 from kiterec.replay.market_state import MarketState
@@ -13,6 +12,7 @@ from kiterec.replay.owners import Owners
 from kiterec.replay.packet_batch import locate_packets, no_packets
 from kiterec.replay.texts import TextFilter
 from kiterec.replay.timeline import TimelineKind
+from kiterec.ticks.find import binary_buffers
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -58,8 +58,8 @@ class MarketBatch:
 
         Shape: one entry per message and one more, rising.
         """
-        size = pc.binary_length(self.source.payloads).to_numpy(zero_copy_only=False)
-        return np.concatenate([[0], np.cumsum(size, dtype=np.int64)])
+        _, _, size = binary_buffers(self.source.payloads)
+        return np.concatenate([[0], np.cumsum(size)])
 
     def sendable(self) -> npt.NDArray[np.uint8]:
         """Give the modes in which each packet is sent; worked out when the first client needs it."""
@@ -76,32 +76,32 @@ class MarketBatch:
 
 
 class Market:
-    """Everything that is known of the market at the replay's instant."""
+    """Everything that is known of the market at the replay's instant.
+
+    Args:
+        connections: how many connections the timeline has; one alone needs no owners of instruments.
+    """
 
     __slots__ = ("_owners", "_state", "_texts", "index")
 
-    def __init__(self) -> None:
+    def __init__(self, *, connections: int) -> None:
         self.index = InstrumentIndex()
-        self._owners = Owners()
+        self._owners = Owners() if connections > 1 else None
         self._state = MarketState()
         self._texts = TextFilter()
 
     def open(self, universe: InstrumentUniverse) -> None:
         """Take over the state before the first message."""
         packets = locate_packets(universe.frames)
-        instrument = self._positions(packets)
+        instrument = self.index.add(packets.token)
         self._state.enter(packets, instrument, instruments=len(self.index))
         self._state.advance(0, len(packets))
 
     def enter(self, batch: TimelineBatch, packets: PacketBatch) -> MarketBatch:
         """Begin the next batch; `advance` then goes through it."""
-        instrument = self._positions(packets)
-        row = packets.message
-        keep = self._owners.claim(instrument, batch.connection[row], batch.due_ns[row], packets.length)
-        if keep is not None:
-            packets, instrument = packets.where(keep), instrument[keep]
-        for gone in np.flatnonzero(batch.kind == TimelineKind.DISCONNECT):
-            self._owners.release(int(batch.connection[gone]))
+        instrument = self.index.add(packets.token)
+        if self._owners is not None:
+            packets, instrument = self._owners_share(self._owners, batch, packets, instrument)
         self._state.enter(packets, instrument, instruments=len(self.index))
         return MarketBatch(batch, packets, instrument, self._texts_of(batch), self._state)
 
@@ -115,10 +115,16 @@ class Market:
         """Give the last packet of each instrument in 184 bytes, and its length; 0: none yet."""
         return self._state.packets(instruments)
 
-    def _positions(self, packets: PacketBatch) -> npt.NDArray[np.int32]:
-        positions = self.index.add(packets.token)
-        self._owners.grow(len(self.index))
-        return positions
+    def _owners_share(
+        self, owners: Owners, batch: TimelineBatch, packets: PacketBatch, instrument: npt.NDArray[np.int32]
+    ) -> tuple[PacketBatch, npt.NDArray[np.int32]]:
+        """Leave out the packets that another connection has said or will say."""
+        owners.grow(len(self.index))
+        row = packets.message
+        keep = owners.claim(instrument, batch.connection[row], batch.due_ns[row], packets.length)
+        for gone in np.flatnonzero(batch.kind == TimelineKind.DISCONNECT):
+            owners.release(int(batch.connection[gone]))
+        return (packets, instrument) if keep is None else (packets.where(keep), instrument[keep])
 
     def _texts_of(self, batch: TimelineBatch) -> dict[int, str]:
         texts = {}

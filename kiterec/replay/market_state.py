@@ -133,6 +133,8 @@ def _padded(batch: PacketBatch, chosen: npt.NDArray[np.int64], width: int) -> np
     """
     length = batch.length[chosen]
     taken = _QUOTE_BYTES[length] if width == _PREFIX_BYTES else length
+    if (taken == width).all():
+        return windows(batch.data, batch.offset[chosen], width)
     rows = np.zeros((len(chosen), width), np.uint8)
     for size in np.flatnonzero(np.bincount(taken)):
         these = np.flatnonzero(taken == size)

@@ -33,7 +33,9 @@ class Owners:
 
     def grow(self, instruments: int) -> None:
         """Make room for this many instruments."""
-        more = max(0, instruments - len(self._owner))
+        more = instruments - len(self._owner)
+        if more <= 0:
+            return
         self._owner = np.concatenate([self._owner, np.full(more, NOBODY, np.int16)])
         self._spoke_ns = np.concatenate([self._spoke_ns, np.zeros(more, np.int64)])
         self._length = np.concatenate([self._length, np.zeros(more, np.int64)])

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from kiterec.errors import ReplayError
 from kiterec.replay.timeline import TimelineBatch, TimelineKind
 from kiterec.store.folder import open_folder
 from kiterec.store.transcript import read_transcript
+from kiterec.ticks.find import binary_buffers
 from kiterec.ticks.instruments import InstrumentDump
 from kiterec.wire.transcript import Kind
 
@@ -86,7 +86,7 @@ class RecordedTimeline:
         for batch in rows:
             if not batch.num_rows:
                 continue
-            monotonic_ns = batch.column("monotonic_ns").to_numpy()
+            monotonic_ns = np.from_dlpack(batch.column("monotonic_ns"))
             if start_ns is None:
                 start_ns = int(monotonic_ns[0])
             # A machine that was restarted between two recordings merged into one starts its clock anew; time
@@ -118,7 +118,7 @@ def _translate(
 ) -> np.ndarray[tuple[int], np.dtype[np.int16]]:
     """Give each row's word as its number, -1 for a word that has none."""
     table = np.array([numbers.get(word, -1) for word in column.dictionary.to_pylist()], np.int16)
-    numbered: np.ndarray[tuple[int], np.dtype[np.int16]] = table[column.indices.to_numpy()]
+    numbered: np.ndarray[tuple[int], np.dtype[np.int16]] = table[np.from_dlpack(column.indices)]
     return numbered
 
 
@@ -126,8 +126,8 @@ def _cut(batch: TimelineBatch) -> Iterator[TimelineBatch]:
     """Cut a batch to pieces of about a megabyte."""
     if not len(batch):
         return
-    size = pc.binary_length(batch.payloads).to_numpy(zero_copy_only=False)
-    megabyte = np.cumsum(size, dtype=np.int64) // _BATCH_BYTES
+    _, _, size = binary_buffers(batch.payloads)
+    megabyte = np.cumsum(size) // _BATCH_BYTES
     number = megabyte + np.arange(len(batch)) // _BATCH_ROWS
     begins = np.flatnonzero(np.diff(number, prepend=-1)).tolist()
     for begin, end in zip(begins, [*begins[1:], len(batch)], strict=True):

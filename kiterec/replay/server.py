@@ -91,7 +91,7 @@ class ReplayServer:
         self._host, self._asked_port = host, port
         self._at_end = at_end
         self._limits = limits or Limits()
-        self._market = None if exact else Market()
+        self._market = None if exact else Market(connections=len(timeline.connections))
         self._tally = Tally()
         self._audience = Audience(expected=wait_for_clients, silent_count=exact)
         self._admission = Admission(

@@ -86,7 +86,7 @@ def test_every_client_gets_what_the_packetwise_model_gives(seed: int) -> None:
 def serve(
     rng: random.Random, messages: list[bytes], wishes: list[dict[int, Mode]]
 ) -> list[list[bytes | str]]:
-    market = Market()
+    market = Market(connections=2)
     views = []
     for modes in wishes:
         subscriptions = Subscriptions(limit=100)
@@ -121,7 +121,7 @@ def view_of(market: Market, modes: dict[int, Mode]) -> SubscribedView:
 
 
 def test_a_frame_that_is_wanted_whole_is_the_recorded_object_for_every_client() -> None:
-    market = Market()
+    market = Market(connections=2)
     batch = enter(market, batch_of([(0, 0, frame(packet(184, 256), packet(32, 521), packet(44, 512)))]))
     modes = dict.fromkeys((256, 521, 512), Mode.FULL)
     first, second = (view_of(market, modes).messages(batch, 0, 1) for _ in range(2))
@@ -130,13 +130,13 @@ def test_a_frame_that_is_wanted_whole_is_the_recorded_object_for_every_client() 
 
 
 def test_a_recorded_quote_is_never_made_a_full_packet() -> None:
-    market = Market()
+    market = Market(connections=2)
     batch = enter(market, batch_of([(0, 0, frame(packet(44, 256, last_price=5)))]))
     assert view_of(market, {256: Mode.FULL}).messages(batch, 0, 1) == [frame(packet(44, 256, last_price=5))]
 
 
 def test_an_unchanged_price_is_not_sent_again_in_ltp_mode() -> None:
-    market = Market()
+    market = Market(connections=2)
     rows = [(0, 0, frame(packet(184, 256, last_price=5, oi=oi))) for oi in (1, 2)]
     batch = enter(market, batch_of([*rows, (0, 0, frame(packet(184, 256, last_price=6)))]))
     view = view_of(market, {256: Mode.LTP})
@@ -144,7 +144,7 @@ def test_an_unchanged_price_is_not_sent_again_in_ltp_mode() -> None:
 
 
 def test_an_index_whose_time_alone_moved_is_not_sent_in_quote_mode() -> None:
-    market = Market()
+    market = Market(connections=2)
     view = view_of(market, {521: Mode.QUOTE})
     got = []
     for second in (1, 2, 3):
@@ -156,7 +156,7 @@ def test_an_index_whose_time_alone_moved_is_not_sent_in_quote_mode() -> None:
 
 
 def test_a_snapshot_is_the_state_at_the_instant_between_two_frames() -> None:
-    market = Market()
+    market = Market(connections=2)
     batch = enter(market, batch_of([(0, 0, frame(packet(184, 256, last_price=n))) for n in range(3)]))
     view = view_of(market, {256: Mode.QUOTE, 999: Mode.FULL})
     assert view.snapshot([256, 999]) is None
@@ -168,7 +168,7 @@ def test_a_snapshot_is_the_state_at_the_instant_between_two_frames() -> None:
 
 
 def test_two_recorded_connections_with_the_same_instrument_do_not_double_it() -> None:
-    market = Market()
+    market = Market(connections=2)
     rows = []
     for n in range(20):
         data = frame(packet(184, 256, last_price=n), packet(184, 512, last_price=n))
@@ -179,7 +179,7 @@ def test_two_recorded_connections_with_the_same_instrument_do_not_double_it() ->
 
 
 def test_when_a_connection_falls_silent_the_other_takes_its_instruments_over() -> None:
-    market = Market()
+    market = Market(connections=2)
     rows = [(n * 250, 0, frame(packet(184, 256, last_price=n))) for n in range(8)]
     rows += [(n * 250 + 20, 1, frame(packet(184, 256, last_price=n))) for n in range(40)]
     rows.sort(key=lambda row: row[0])
@@ -192,14 +192,14 @@ def test_when_a_connection_falls_silent_the_other_takes_its_instruments_over() -
 
 
 def test_a_recorded_disconnect_frees_the_instruments_at_once() -> None:
-    market = Market()
+    market = Market(connections=2)
     enter(market, batch_of([(0, 0, frame(packet(8, 256, last_price=1))), (10, 0, None)]))
     batch = enter(market, batch_of([(20, 1, frame(packet(8, 256, last_price=2)))]))
     assert view_of(market, {256: Mode.LTP}).messages(batch, 0, 1) == [frame(packet(8, 256, last_price=2))]
 
 
 def test_a_connection_that_has_more_of_an_instrument_takes_it_over() -> None:
-    market = Market()
+    market = Market(connections=2)
     rows = []
     for n in range(5):
         rows += [
@@ -226,7 +226,7 @@ def test_an_exact_view_passes_everything_of_its_connection_on() -> None:
 
 
 def test_positions_of_instruments_never_move() -> None:
-    market = Market()
+    market = Market(connections=2)
     first = market.index.add(np.array([900, 100], np.uint32))
     market.index.add(np.array([500, 50, 500], np.uint32))
     assert market.index.find(np.array([900, 100], np.uint32)).tolist() == first.tolist()
