@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
@@ -14,11 +15,11 @@ import kiterec
 from kiterec.errors import ManifestError, StorageError
 from kiterec.store.manifest import MANIFEST_NAME, Manifest, encode_manifest
 from tests.ticks.recordings import CONNECTIONS, being_written, instant, record, rows
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kiterec.recording import Recording
     from pathlib import Path
+
+    from kiterec.recording import Recording
 
 COL = pl.col
 

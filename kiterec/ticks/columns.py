@@ -29,8 +29,8 @@ _ARROW: Final[dict[pl.DataType, pa.DataType]] = {
     INSTANT: pa.timestamp("ns", "UTC"),
 }
 
-_WIDEST: Final = DEPTH_LEVELS * 8
-"""Bytes of the largest value of a row: a depth of prices."""
+NULLS_KEPT: Final = 1 << 15
+"""Rows of nulls that are kept for each type: an ltp packet has no value for two thirds of the columns."""
 
 
 class Nulls:
@@ -45,7 +45,6 @@ class Nulls:
         present = np.bincount(length).nonzero()[0] if length.size else ()
         self._present = frozenset(int(value) for value in present)
         self._bitmaps: dict[frozenset[int], pa.Buffer] = {}
-        self._zeros: pa.Buffer | None = None
 
     def absent(self, name: str) -> bool:
         """Tell whether no packet carries the column."""
@@ -68,12 +67,6 @@ class Nulls:
         """Tell for each row whether its packet carries the column."""
         return np.isin(self._length, list(_CARRIERS[name] & self._present))
 
-    def zeros(self) -> pa.Buffer:
-        """Give zeros for the values and the bitmaps of all columns that are null everywhere."""
-        if self._zeros is None:
-            self._zeros = pa.py_buffer(np.zeros(self._length.size * _WIDEST, np.uint8))
-        return self._zeros
-
 
 def pack(truths: NDArray[np.bool_]) -> pa.Buffer:
     """Give truths as an Arrow bitmap."""
@@ -90,10 +83,12 @@ def truths(values: NDArray[np.bool_]) -> pa.Array:
     return pa.Array.from_buffers(pa.bool_(), values.size, [None, pack(values)])
 
 
-def field_column(name: str, dtype: pl.DataType, arrays: FieldArrays, nulls: Nulls, size: int) -> pa.Array:
-    """Give the Arrow array of a decoded field."""
+def field_column(
+    name: str, dtype: pl.DataType, arrays: FieldArrays, nulls: Nulls, size: int
+) -> pa.Array | pl.Series:
+    """Give the column of a decoded field."""
     if nulls.absent(name):
-        return nothing(dtype, size, nulls)
+        return nothing(dtype, size)
     values = arrays.values[name]
     if dtype == INSTANT:
         # A row without the field holds 0 as well.
@@ -104,9 +99,16 @@ def field_column(name: str, dtype: pl.DataType, arrays: FieldArrays, nulls: Null
     return numbers(dtype, values, nulls.bitmap(name))
 
 
-def nothing(dtype: pl.DataType, size: int, nulls: Nulls) -> pa.Array:
-    """Give a column of nulls."""
-    return _array(dtype, size, nulls.zeros(), nulls.zeros())
+def nothing(dtype: pl.DataType, size: int) -> pl.Series:
+    """Give a column of nulls; up to `NULLS_KEPT` rows are a view of ones that are made once."""
+    if size <= NULLS_KEPT:
+        return _kept_nulls(dtype).head(size)
+    return pl.Series([None], dtype=dtype).new_from_index(0, size)
+
+
+@lru_cache(maxsize=32)
+def _kept_nulls(dtype: pl.DataType) -> pl.Series:
+    return pl.Series([None], dtype=dtype).new_from_index(0, NULLS_KEPT)
 
 
 def _array(dtype: pl.DataType, size: int, values: pa.Buffer, bitmap: pa.Buffer | None) -> pa.Array:

@@ -185,7 +185,7 @@ def decode_packets(
         ready |= _token_columns(tokens, codes, table, wanted)
         divisor = _divisor(table.divisors, codes) if prices == "float" or "change" in wanted else 1.0
     nulls = build.Nulls(packets.length)
-    ready |= _context_columns(packets, context, wanted, nulls)
+    ready |= _context_columns(packets, context, wanted)
     if "mode" in wanted:
         ready["mode"] = build.pick(_MODES, _RANK_OF[packets.length])
     asked_fields = wanted & _FIELDS
@@ -219,7 +219,7 @@ def _token_columns(
 
 
 def _context_columns(
-    packets: Packets, context: Context, wanted: frozenset[str], nulls: build.Nulls
+    packets: Packets, context: Context, wanted: frozenset[str]
 ) -> dict[str, pa.Array | pl.Series]:
     """Give the columns that the frame decides."""
     made: dict[str, pa.Array | pl.Series] = {}
@@ -230,13 +230,13 @@ def _context_columns(
         made["packet"] = build.numbers(pl.UInt16(), packets.packet.astype(np.uint16))
     if "received_at" in wanted:
         made["received_at"] = (
-            build.nothing(INSTANT, len(packets), nulls)
+            build.nothing(INSTANT, len(packets))
             if context.received_at is None
             else build.numbers(INSTANT, context.received_at[packets.frame])
         )
     if "connection" in wanted:
         made["connection"] = (
-            pl.Series([None], dtype=pl.Categorical()).new_from_index(0, len(packets))
+            build.nothing(pl.Categorical(), len(packets))
             if context.names is None or context.connection is None
             else build.pick(context.names, context.connection[packets.frame])
         )
@@ -245,15 +245,12 @@ def _context_columns(
 
 def _frame(columns: Sequence[str], ready: dict[str, pa.Array | pl.Series]) -> pl.DataFrame:
     """Put the columns together in the asked order."""
-    arrow = [name for name in columns if not isinstance(ready[name], pl.Series)]
-    if not arrow:
-        return pl.DataFrame([ready[name].rename(name) for name in columns])
-    frame = pl.DataFrame(pa.table([ready[name] for name in arrow], names=arrow))
-    for place, name in enumerate(columns):
-        made = ready[name]
-        if isinstance(made, pl.Series):
-            frame.insert_column(place, made.rename(name))
-    return frame
+    arrow = {name: made for name, made in ready.items() if not isinstance(made, pl.Series)}
+    series = {name: made for name, made in ready.items() if isinstance(made, pl.Series)}
+    if arrow:
+        batch = pa.RecordBatch.from_arrays(list(arrow.values()), names=list(arrow))
+        series |= zip(arrow, pl.DataFrame(batch).get_columns(), strict=True)
+    return pl.DataFrame([series[name].alias(name) for name in columns])
 
 
 def _as_arrow(frames: Any) -> pa.Array:

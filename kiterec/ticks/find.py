@@ -156,16 +156,18 @@ def _by_arithmetic(data: NDArray[np.uint8], walk: Walk) -> tuple[Found, NDArray[
     """
     uniform, first = _explained(data, walk)
     held = np.where(uniform, walk.count, 0)
-    owner = np.repeat(np.arange(held.size), held)
-    packet = np.arange(owner.size) - np.repeat(np.cumsum(held) - held, held)
-    length = first[owner]
-    offset = walk.cursor[owner] + packet * (HEADER_BYTES + length) + HEADER_BYTES
+    before = np.cumsum(held) - held
+    packet = np.arange(held.sum()) - np.repeat(before, held)
+    length = np.repeat(first, held)
+    offset = np.repeat(walk.cursor + HEADER_BYTES, held) + packet * (HEADER_BYTES + length)
+    frame = np.repeat(walk.frame, held)
     differs = read_words(data, offset - HEADER_BYTES) != length
     if differs.any():
+        owner = np.repeat(np.arange(held.size), held)
         uniform[owner[differs]] = False
         agreed = uniform[owner]
-        owner, packet, offset, length = owner[agreed], packet[agreed], offset[agreed], length[agreed]
-    return Found(walk.frame[owner], packet, offset, length), uniform
+        frame, packet, offset, length = frame[agreed], packet[agreed], offset[agreed], length[agreed]
+    return Found(frame, packet, offset, length), uniform
 
 
 def _explained(data: NDArray[np.uint8], walk: Walk) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:

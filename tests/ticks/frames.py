@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import random

@@ -5,17 +5,18 @@ from __future__ import annotations
 import random
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from kiterec.clock import to_ns
 from kiterec.store.writer import RecordingWriter
 from kiterec.wire.transcript import Kind, Row, lifecycle_payload
 from tests.ticks.frames import LENGTHS, join, random_packet
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kiterec.store.options import StoreOptions
-    from pathlib import Path
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from kiterec.store.options import StoreOptions
 
 START = datetime(2026, 11, 20, 3, 45, tzinfo=UTC)
 GRID = timedelta(milliseconds=250)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 from datetime import date
+from typing import TYPE_CHECKING
 
 import pytest
 
 from kiterec.errors import SetupError, StorageError
 from kiterec.ticks.instruments import INSTRUMENT_SCHEMA, InstrumentDump, parse_instruments
 from tests.ticks.recordings import DUMP
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""Measurements, each a module with its own `main`; README.md says how each is made."""
