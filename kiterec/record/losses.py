@@ -8,15 +8,20 @@ from kiterec.clock import NS_PER_S
 from kiterec.store.manifest import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kiterec.errors import KiterecError
     from kiterec.store.summary import ConnectionSummary, Summary
 
 
-def find_losses(summary: Summary | None, *, failure: KiterecError | None = None) -> tuple[str, ...]:
+def find_losses(
+    summary: Summary | None, *, refusals: Mapping[str, int] | None = None, failure: KiterecError | None = None
+) -> tuple[str, ...]:
     """Give a sentence for each thing that is missing or damaged; none when all is there.
 
     Args:
         summary: of the recording; None when it could not be closed.
+        refusals: how often the server refused something, by connection.
         failure: is told elsewhere, and not repeated.
     """
     if summary is None:
@@ -30,6 +35,11 @@ def find_losses(summary: Summary | None, *, failure: KiterecError | None = None)
         found.append("not all of it could be sealed; kiterec recover does it when there is room")
     found += [sentence for sentence in (*summary.problems, *summary.notes) if sentence != str(failure)]
     found += [_missed(entry) for entry in summary.connections if entry.gaps]
+    found += [
+        f"{name}: the server refused {count:,} request{'s' * (count > 1)}; the refused rows say what"
+        for name, count in (refusals or {}).items()
+        if count and not any(line.startswith(f"{name} missed") for line in found)
+    ]
     return tuple(found)
 
 

@@ -35,6 +35,16 @@ def test_rows_that_did_not_reach_the_disk_are_counted_and_the_failure_is_not_rep
     assert found == ("1,234 rows did not reach the disk", "part 3 was not sealed")
 
 
+def test_a_refusal_is_told_once_where_no_gap_tells_it() -> None:
+    gap = Gap(from_ns=0, to_ns=NS_PER_S, reason="it was refused")
+    connections = [ConnectionSummary(connection="main-0", gaps=[gap])]
+    found = find_losses(summary(connections=connections), refusals={"main-0": 1, "main-1": 2, "main-2": 0})
+    assert found == (
+        "main-0 missed 1.0 s in 1 gap; the last one because it was refused",
+        "main-1: the server refused 2 requests; the refused rows say what",
+    )
+
+
 def test_what_could_not_be_sealed_or_finished_says_what_to_do() -> None:
     (told,) = find_losses(Summary(path="x", status=Status.RECORDING))
     assert "kiterec recover" in told

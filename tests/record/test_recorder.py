@@ -271,6 +271,46 @@ def test_a_lost_connection_comes_back_and_its_gap_is_told(tmp_path: Path) -> Non
     assert [line.split(" in ")[1].split(";")[0] for line in result.lost] == ["1 gap"]
 
 
+def test_instruments_that_the_server_refuses_are_told_at_the_end(tmp_path: Path) -> None:
+    async def script(exchange: Exchange, recorder: Recorder) -> None:
+        await exchange.until(lambda: bool(exchange.subscribed))
+        exchange.send('{"type":"error","data":"Can\'t subscribe to more than 3000 instruments."}')
+        exchange.send(ltp_frame(1))
+        await written(recorder, 1)
+
+    result = record(tmp_path, script)
+    assert result.exit_code == 3
+    assert result.lost == ("main-0: the server refused 1 request; the refused rows say what",)
+    ((_, refused),) = rows(result.path, Kind.REFUSED)
+    assert b"more than 3000" in refused
+
+
+def test_stopping_while_the_dump_is_awaited_starts_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            asked, stop = asyncio.Event(), asyncio.Event()
+
+            async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                asked.set()
+                await reader.read()  # until the other side hangs up
+                writer.close()
+
+            server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
+            async with server:
+                url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+                settings = RecordConfig(
+                    accounts=[account()], instruments=["all"], url=url, out=tmp_path / "out", dump_timeout_s=2
+                )
+                running = asyncio.create_task(Recorder(settings).run(stop))
+                await asked.wait()
+                stop.set()
+                with pytest.raises(SetupError, match="it was stopped before anything was recorded"):
+                    await running
+
+    asyncio.run(run())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_recording_ends_after_its_duration(tmp_path: Path) -> None:
     result = record(tmp_path, nothing, duration_s=0.2)
     assert (result.ending, result.exit_code) == (Ending.SCHEDULE, 0)
