@@ -146,9 +146,19 @@ class JournalReader:
         try:
             self._header = read_header(head, where=self.path)
         except BrokenMessageError as problem:
-            self._header = KNOWN_HEADER
-            return self._skip(0, problem)
-        return self._header.end
+            if self.size < KNOWN_HEADER.end:
+                return self._skip(0, problem)
+            return self._replace_header()
+        if self._header is KNOWN_HEADER or self._header.end == self.size:
+            return self._header.end
+        # Another version may write other bytes for the same schema; the first batch tells that from damage.
+        return self._header.end if self._valid_at(self._header.end) is not None else self._replace_header()
+
+    def _replace_header(self) -> int:
+        """Go on as if the header were what this version writes: the checksums continue from its bytes."""
+        self._header = KNOWN_HEADER
+        self.damage.append(DamagedRange(offset=0, length=KNOWN_HEADER.end, reason="the header was altered"))
+        return KNOWN_HEADER.end
 
     def _cut(self, data: pa.Buffer) -> tuple[list[pa.RecordBatch], int, BrokenMessageError | None]:
         """Give the valid batches at the beginning, their bytes, and what ended them; None: the end."""
@@ -178,12 +188,7 @@ class JournalReader:
             raise BrokenMessageError("a message that is no batch with a checksum")
         found = checksum(view, envelope, self._header.crc)
         if f"{found:08x}" != wanted:
-            if self._header is KNOWN_HEADER or f"{checksum(view, envelope, KNOWN_HEADER.crc):08x}" != wanted:
-                raise BrokenMessageError(f"a batch has crc32 {found:08x} where {wanted} was written")
-            self.damage.append(
-                DamagedRange(offset=0, length=self._header.end, reason="the header was altered")
-            )
-            self._header = KNOWN_HEADER
+            raise BrokenMessageError(f"a batch has crc32 {found:08x} where {wanted} was written")
         if self._last_seq is not None and int(custom["first_seq"]) <= self._last_seq:
             raise BrokenMessageError(f"a batch begins with seq {custom['first_seq']} after {self._last_seq}")
         return envelope
