@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003 -- msgspec reads the annotations when it runs
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -55,7 +55,7 @@ TextMessage = InstrumentsMeta | AppCode | OrderUpdate | ErrorText | MessageText 
 class _Envelope(msgspec.Struct):
     type: str
     data: msgspec.Raw = msgspec.Raw(b"null")
-    timestamp: str = ""
+    timestamp: Any = ""
 
 
 _ENVELOPE: Final = msgspec.json.Decoder(_Envelope)
@@ -100,7 +100,7 @@ def _decode(text: str | bytes) -> TextMessage:
         case "instruments_meta":
             return msgspec.json.decode(data, type=InstrumentsMeta)
         case "app_code":
-            return AppCode(read_time(envelope.timestamp), envelope.timestamp)
+            return AppCode(read_time(envelope.timestamp), msgspec.convert(envelope.timestamp, str))
         case "error":
             return ErrorText(_words(data))
         case "message":

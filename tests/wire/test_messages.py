@@ -117,6 +117,14 @@ def test_no_strange_field_kills_an_order(fields: dict[str, object]) -> None:
     assert json.loads(order.raw) == ORDER | fields
 
 
+def test_strange_fields_beside_the_data_do_not_kill_an_order() -> None:
+    text = json.dumps({"type": "order", "data": ORDER, "timestamp": 5, "more": [None]})
+    found = decode_text(text)
+    assert isinstance(found, OrderUpdate)
+    assert found.status == "TRIGGER PENDING"
+    assert isinstance(decode_text('{"type":"app_code","timestamp":5}'), UnknownText)
+
+
 def test_the_raw_order_is_untouched_to_the_byte() -> None:
     raw = '{ "order_id" : "1",\t"price":1.50, "x": "\\u20b9" }'
     order = decode_text('{"type":"order", "data":' + raw + "}")
