@@ -17,8 +17,8 @@ class Limits:
         instruments_per_connection: new ones above it are refused with an error text.
         request_bytes: a longer request ends the connection with close code 1009.
         connections: open sockets of any kind; more are dropped before they are listened to.
-        unread_bytes: a client that leaves more than this unread is cut off; 8 MiB at least, for a replay without
-            deadlines fills half of that on purpose.
+        unread_bytes: a client that leaves more than this unread is cut off; 8 MiB at least, for a replay
+            without deadlines fills half of that on purpose.
         stall_s: how long a client may read nothing while the replay waits for it.
 
     Raises:
