@@ -1,4 +1,4 @@
-"""Writes the generated parts of the docs from the tables in the code; `--check` only says whether they are current.
+"""Writes the generated parts of the docs from the tables in the code; `--check` says if they are current.
 
 A part is what lies between `<!-- made by docs/generate.py: NAME -->` and `<!-- end -->`.
 """
@@ -37,7 +37,8 @@ def packets() -> str:
         fields = ", ".join(f"{field.offset} {field.name}" for field in layout.fields)
         if layout.depth_offset is not None:
             entry = ", ".join(f"{field.offset} {field.name}" for field in DEPTH_FIELDS)
-            fields += f", {layout.depth_offset} depth: five bids, five offers of {DEPTH_ENTRY_BYTES} bytes ({entry})"
+            entries = f"five bids and five offers of {DEPTH_ENTRY_BYTES} bytes ({entry})"
+            fields += f", {layout.depth_offset} depth: {entries}"
         lines.append(f"| {layout.length} | {layout.name} | {layout.mode} | {fields} |")
     return "\n".join(lines)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from kiterec.store.transcript import read_transcript
 from kiterec.ticks.schema import INSTANT
 
 if TYPE_CHECKING:
@@ -57,8 +58,6 @@ class Bounds:
         Raises:
             StorageError: no recording, a part that does not check, or an unknown connection.
         """
-        from kiterec.store.transcript import read_transcript
-
         if self._empty():
             return iter(())
         return read_transcript(

@@ -86,7 +86,7 @@ def decode(
     Shape:
         One row a packet, in the order of the frames and of the packets in them. `seq` is the frame's
         position in the input; `connection` is null. What is no whole packet of a known length gives no
-        row; `find_packets(...).problems()` lists it.
+        row; `kiterec.ticks.find.find_packets(array).problems()` lists it.
 
     Args:
         frames: a list of bytes, a Polars series or an Arrow array of binary; None is an empty frame.

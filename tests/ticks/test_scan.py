@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import pytest
 
-import kiterec.store.transcript
+import kiterec.ticks.bounds
 import kiterec.ticks.scan
 from kiterec.clock import to_ns
 from kiterec.errors import ManifestError, SetupError
@@ -51,6 +51,7 @@ CONDITIONS = {
     "all at once": (COL("received_at") >= MIDDLE) & (COL("connection") == "main-2") & (COL("oi") > 50),
     "an expression of the time": COL("received_at").dt.second() == 5,
     "two columns": COL("seq") + COL("packet") < 30,
+    "a condition that is null for some": COL("packet") < pl.when(COL("packet") > 5).then(20),
     "nothing": pl.lit(value=False),
 }
 
@@ -108,13 +109,13 @@ def test_conditions_on_time_seq_and_connection_reach_the_reader(
     recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, Any]] = []
-    read = kiterec.store.transcript.read_transcript
+    read = kiterec.ticks.bounds.read_transcript
 
     def spy(path: Any, **options: Any) -> Any:
         asked.append(options)
         return read(path, **options)
 
-    monkeypatch.setattr(kiterec.store.transcript, "read_transcript", spy)
+    monkeypatch.setattr(kiterec.ticks.bounds, "read_transcript", spy)
     condition = (COL("received_at") >= instant(3)) & (COL("connection") == "main-1") & (COL("seq") < 90)
     scan_ticks(recording, end=instant(30)).filter(condition).select("oi").collect()
     (options,) = asked
