@@ -7,7 +7,7 @@ import hmac
 import inspect
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from kiterec.errors import FeedError, SetupError
@@ -59,7 +59,7 @@ class TokenCommand:
         timeout_s: after so long the command is stopped and the connect counts as failed.
     """
 
-    words: tuple[str, ...]
+    words: tuple[str, ...] = field(repr=False)  # somebody may write a secret into the command itself
     timeout_s: float = _COMMAND_TIMEOUT_S
 
     async def __call__(self) -> Secret:
@@ -119,15 +119,15 @@ class Account:
             raise SetupError(
                 f"account name {self.name!r} cannot be used, expected up to 64 letters, digits and _ . -"
             )
-        for field in ("api_key", "access_token"):
-            value = getattr(self, field)
+        for name in ("api_key", "access_token"):
+            value = getattr(self, name)
             if isinstance(value, str):
                 value = Secret(value)
-                object.__setattr__(self, field, value)
+                object.__setattr__(self, name, value)
             if isinstance(value, Secret) and not value:
-                raise SetupError(f"account {self.name}: the {field} is empty; set it before the start")
-            if not isinstance(value, Secret) and not (field == "access_token" and callable(value)):
-                raise TypeError(f"account {self.name}: the {field} is no text, Secret or callable")
+                raise SetupError(f"account {self.name}: the {name} is empty; set it before the start")
+            if not isinstance(value, Secret) and not (name == "access_token" and callable(value)):
+                raise TypeError(f"account {self.name}: the {name} is no text, Secret or callable")
 
 
 class Credentials:

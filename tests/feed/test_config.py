@@ -163,3 +163,7 @@ def test_waits_are_bounded_and_differ_between_connections() -> None:
     assert all(backoff.next_s() <= 60 for _ in range(5000))
     backoff.reset()
     assert backoff.next_s() <= 1
+
+
+def test_the_words_of_a_token_command_do_not_show() -> None:
+    assert "S3CRET" not in repr(TokenCommand(("echo", "S3CRET")))
