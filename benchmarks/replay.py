@@ -1,7 +1,7 @@
-"""What serving costs: a real-time market of 9,000 instruments, the costly case, untouched frames at max speed.
+"""What serving costs: 9,000 instruments in real time, the costly case, and untouched frames at max speed.
 
-Run `python -m benchmarks.replay [--seconds 10]`. The market is made beforehand; the clients are processes that
-read and throw away. CPU is that of the server's process alone.
+Run `python -m benchmarks.replay [--seconds 10]`. The market is made beforehand; the clients are processes
+that read and throw away. CPU is that of the server's process alone.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from kiterec.replay.subscriptions import Subscriptions
 from kiterec.replay.texts import OVER_LIMIT
 from kiterec.wire.frames import HEARTBEAT
 from kiterec.wire.messages import ErrorText, encode_text
-from kiterec.wire.requests import UnknownRequest, decode_request
+from kiterec.wire.requests import Request, UnknownRequest, decode_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,11 @@ HIGH_WATER_BYTES: Final = 4 << 20
 """With more than this unread by a client, a replay without deadlines waits for it."""
 
 _POLICY_VIOLATION: Final = 1008
+_IGNORED_TOLD: Final = 10
+"""So many ignored requests of a client are logged; all are counted."""
+
+_MAX_COMMAS: Final = 50_000
+"""No request of a program in its senses has more instruments; reading more would keep the others waiting."""
 
 
 class Wire(Protocol):
@@ -78,6 +83,7 @@ class Client:
         self._view: View | None = None
         self._subscribed_view: SubscribedView | None = None
         self._exact = False
+        self._ignored = 0
         self._heartbeat: asyncio.TimerHandle | None = None
         self._snapshot: asyncio.TimerHandle | None = None
         self._snapshot_of: set[int] = set()
@@ -99,10 +105,12 @@ class Client:
 
     def hear(self, message: str | bytes) -> None:
         """Do what a request asks; what cannot be understood is ignored, as Kite does."""
-        request = decode_request(message) if isinstance(message, str) else UnknownRequest("", "not a text")
+        request = _read(message)
         if isinstance(request, UnknownRequest):
             self._tally.ignored_requests += 1
-            logger.info("request ignored client=%s reason=%s", self.name, request.reason[:200])
+            self._ignored += 1
+            if self._ignored <= _IGNORED_TOLD:
+                logger.info("request ignored client=%s reason=%s", self.name, request.reason[:200])
             return
         view = self._subscribed_view
         if view is None:
@@ -201,3 +209,11 @@ class Client:
 
         first = loop.time() + HEARTBEAT_S
         self._heartbeat = loop.call_at(first, beat, first)
+
+
+def _read(message: str | bytes) -> Request | UnknownRequest:
+    if isinstance(message, bytes):
+        return UnknownRequest("", "not a text")
+    if message.count(",") > _MAX_COMMAS:
+        return UnknownRequest("", f"more than {_MAX_COMMAS:,} instruments in one request")
+    return decode_request(message)

@@ -121,12 +121,12 @@ class ReplayServer:
     @property
     def url(self) -> str:
         """Give the WebSocket address, to be used as a client's root."""
-        return f"ws://{self._host}:{self.port}"
+        return f"ws://{self._authority()}"
 
     @property
     def http_url(self) -> str:
         """Give the address of the instrument dump's host."""
-        return f"http://{self._host}:{self.port}"
+        return f"http://{self._authority()}"
 
     def stats(self) -> ReplayStats:
         """Give what the replay has done so far."""
@@ -167,11 +167,17 @@ class ReplayServer:
         if self._run is not None:
             self._run.cancel()
             await asyncio.wait([self._run])
+            if not self._run.cancelled():
+                self._run.exception()  # it is logged, and raised to whoever awaits `finished`
         self._audience.dismiss(_GOING_AWAY, "replay stopped")
         if self._server is not None:
             self._server.close()
             await self._room.empty()
             await self._server.wait_closed()
+
+    def _authority(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{host}:{self.port}"
 
     async def _listen(self) -> Server:
         try:
