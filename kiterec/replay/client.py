@@ -205,7 +205,9 @@ class Client:
             else:
                 self.push(HEARTBEAT)
             if not self.gone:
-                self._heartbeat = loop.call_at(due + HEARTBEAT_S, beat, due + HEARTBEAT_S)
+                # After a standstill there is one heartbeat, not all that were missed.
+                coming = max(due + HEARTBEAT_S, loop.time())
+                self._heartbeat = loop.call_at(coming, beat, coming)
 
         first = loop.time() + HEARTBEAT_S
         self._heartbeat = loop.call_at(first, beat, first)

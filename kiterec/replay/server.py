@@ -136,12 +136,15 @@ class ReplayServer:
         """Wait until the timeline is served to its end and, with `close`, the connections are closed.
 
         Raises:
-            ReplayError: the server is not started.
+            ReplayError: the server is not started, or was left before the end.
             KiterecError: the timeline could not be read to its end.
         """
         if self._run is None:
             raise ReplayError("the replay server is not started; use it in `async with`")
-        await asyncio.shield(self._run)
+        await asyncio.wait([self._run])
+        if self._run.cancelled():
+            raise ReplayError("the replay was stopped before its end")
+        self._run.result()
 
     async def __aenter__(self) -> Self:
         """Start to listen.

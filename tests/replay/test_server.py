@@ -351,9 +351,32 @@ def test_leaving_the_server_says_goodbye_and_leaves_no_task() -> None:
             async with listening(server.url) as client:
                 await client.ask(Subscribe((256,)))
                 await client.until(lambda: client.frames)
+                finished = asyncio.create_task(server.finished())
                 await replay.aclose()
                 assert await client.until_closed() == (1001, "replay stopped")
+                with pytest.raises(ReplayError, match="stopped before its end"):
+                    await finished
         assert len(asyncio.all_tasks()) == 1
+
+    run(main())
+
+
+def test_nothing_is_sent_before_its_deadline() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with (
+            ReplayServer(moving(256, frames=11, every_ms=100), speed=2.0) as server,
+            listening(server.url) as client,
+        ):
+            begin = loop.time()
+            await client.ask(Subscribe((256,)))
+            for number in range(1, 12):
+                await client.until(lambda number=number: len(client.frames) >= number)
+                assert loop.time() - begin > 0.05 * (number - 1)
+            stats = server.stats()
+            assert stats.lateness is not None
+            assert 0 <= stats.lateness.p50_ms <= stats.lateness.max_ms
+            assert stats.position_s == 1.0
 
     run(main())
 
