@@ -49,13 +49,20 @@ def test_each_client_gets_its_recorded_connection_whatever_it_asks(speed: float 
     run(main())
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the time between two heartbeats short, where their absence is looked for."""
+    monkeypatch.setattr("kiterec.replay.client.HEARTBEAT_S", 0.1)
+
+
+@pytest.mark.usefixtures("hasty")
 def test_the_clock_waits_for_as_many_clients_as_there_are_connections_and_nothing_is_sent() -> None:
     async def main() -> None:
         async with (
             ReplayServer(recorded(), exact=True) as server,
             listening(server.url, "connection=main-1") as second,
         ):
-            await asyncio.sleep(3.5)  # longer than the time between two heartbeats
+            await asyncio.sleep(0.5)  # longer than the time between two heartbeats
             assert second.messages == []
             async with listening(server.url) as first:
                 await first.until_closed()
@@ -84,6 +91,7 @@ def test_a_client_too_many_is_refused_until_one_leaves() -> None:
     run(main())
 
 
+@pytest.mark.usefixtures("hasty")
 def test_after_the_end_held_exact_clients_get_heartbeats_again() -> None:
     async def main() -> None:
         timeline = HandmadeTimeline([(0, 0, "a"), (1, 0, b"\x00\x01")])
