@@ -1,7 +1,7 @@
 """Chaos: connections are reset, silenced and refused by chance while the feed must account for every packet.
 
-Run `python -m tests.feed.chaos [--seed N] [--seconds 60]`. The server numbers its packets and logs when it put
-each on an open connection. At the end every one of them was delivered, or lies in a reported gap.
+Run `python -m tests.feed.chaos [--seed N] [--seconds 60]`. The server numbers its packets and logs when it
+put each on an open connection. At the end every one of them was delivered, or lies in a reported gap.
 """
 
 from __future__ import annotations
