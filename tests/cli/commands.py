@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 DEADLINE_S = 60
@@ -56,14 +56,19 @@ class Running:
 
     def wait_for(self, pattern: str) -> re.Match[str]:
         """Wait until stderr has the pattern."""
+        self.wait_until(lambda: re.search(pattern, "".join(self.lines)) is not None, pattern)
+        found = re.search(pattern, "".join(self.lines))
+        assert found is not None
+        return found
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait until a condition holds; it is looked at after each line, and now and then."""
         end = time.monotonic() + DEADLINE_S
         with self._changed:
-            while (found := re.search(pattern, "".join(self.lines))) is None:
-                late = time.monotonic() > end
-                if late or not self._reader.is_alive():
-                    raise AssertionError(f"no {pattern!r} in {''.join(self.lines)}")
-                self._changed.wait(0.5)
-        return found
+            while not condition():
+                if time.monotonic() > end or not self._reader.is_alive():
+                    raise AssertionError(f"no {what!r}; stderr was {''.join(self.lines)}")
+                self._changed.wait(0.1)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:
         """Ask the command to stop, once; gives its exit code, stdout and stderr."""
