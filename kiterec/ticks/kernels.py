@@ -64,6 +64,11 @@ class _Job:
     begin: int
     words: int
 
+    @property
+    def names(self) -> set[str]:
+        """Give the columns that it writes."""
+        return {field.name for field in self.fields} | {name for name, _, _ in self.depth} | self.derived
+
 
 def gather_words(data: NDArray[np.uint8], offset: NDArray[np.int64], words: int) -> NDArray[np.uint32]:
     """Give some 32-bit words of each offset as host integers.
@@ -93,11 +98,15 @@ def decode_fields(
     work = [(_job(LAYOUTS[length], columns), rows) for length, rows in _by_length(packets.length)]
     arrays = _allocate(work, len(packets), prices)
     for job, rows in work:
+        if isinstance(work[0][1], slice):
+            _wipe(arrays, job, rows)
         if not job.words:
             continue
         for block_rows in _blocks(rows, len(packets)):
-            offset = packets.offset[block_rows]
-            block = gather_words(packets.data, offset + job.begin, job.words)
+            # A shorter packet at the very end of the data is read from further left; it is written again.
+            last = packets.data.size - job.words * WORD_BYTES
+            offset = np.minimum(packets.offset[block_rows] + job.begin, last)
+            block = gather_words(packets.data, offset, job.words)
             part = divisor if isinstance(divisor, float) else divisor[block_rows]
             _write_fields(arrays, job, block, block_rows, prices=prices, divisor=part)
             _write_depth(arrays, job, block, block_rows, prices=prices, divisor=part)
@@ -106,16 +115,28 @@ def decode_fields(
 
 
 def _by_length(length: NDArray[np.int64]) -> Iterator[tuple[int, Rows]]:
-    """Give each length that occurs, with the rows that have it; a slice when all have."""
-    for known in LAYOUTS:
-        same = length == known
-        held = int(np.count_nonzero(same))
-        if held == length.size:
-            if held:
-                yield known, slice(0, held)
-            return
-        if held:
-            yield known, np.flatnonzero(same)
+    """Give each length that occurs, with the rows that have it.
+
+    A length that at least half of the rows have comes first and with all rows: reading the others as if
+    they had it too and writing them again costs less than writing to scattered rows.
+    """
+    held = {known: int(np.count_nonzero(length == known)) for known in LAYOUTS}
+    most = max(held, key=lambda known: held[known])
+    if length.size and 2 * held[most] >= length.size:
+        yield most, slice(0, length.size)
+        del held[most]
+    yield from ((known, np.flatnonzero(length == known)) for known, times in held.items() if times)
+
+
+def _wipe(arrays: FieldArrays, job: _Job, rows: Rows) -> None:
+    """Put zeros where rows were written as if they had fields that their packets lack."""
+    if isinstance(rows, slice):
+        return
+    for name in arrays.values.keys() - job.names:
+        arrays.values[name][rows] = 0
+    if "net_change" not in job.derived:
+        for lacking in arrays.lacking.values():
+            lacking[rows] = False
 
 
 def _blocks(rows: Rows, size: int) -> Iterator[Rows]:
@@ -162,13 +183,15 @@ def _allocate(work: list[tuple[_Job, Rows]], size: int, prices: Prices) -> Field
         kinds |= {name: (_dtype(name, unit, prices), wide) for name, unit, wide in units}
     bytes_of = {name: _aligned(size * wide * dtype.itemsize) for name, (dtype, wide) in kinds.items()}
     lacking = any("net_change" in job.derived for job, _ in work)
-    make = np.zeros if len(work) > 1 else np.empty
-    arena = make(sum(bytes_of.values()), np.uint8)
+    arena = np.empty(sum(bytes_of.values()), np.uint8)
+    whole = {name for job, rows in work if isinstance(rows, slice) for name in job.names}
     values: dict[str, NDArray[Any]] = {}
     first = 0
     for name, (dtype, wide) in kinds.items():
         flat = arena[first : first + size * wide * dtype.itemsize].view(dtype)
         values[name] = flat if wide == 1 else flat.reshape(size, wide)
+        if name not in whole:
+            flat.fill(0)
         first += bytes_of[name]
     return FieldArrays(values, {"net_change": np.zeros(size, np.bool_)} if lacking else {})
 
