@@ -138,10 +138,10 @@ def open_part(path: Path) -> Iterator[pq.ParquetFile]:
     with source:
         try:
             part = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
-            if missing := set(TRANSCRIPT_SCHEMA.names) - set(part.schema_arrow.names):
-                raise CorruptPartError(f"{path} has no column {min(missing)}; it is no part of a recording")
+            if not part.schema_arrow.equals(TRANSCRIPT_SCHEMA):
+                raise CorruptPartError(f"{path} has other columns than a part of a recording")
             yield part
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:  # a name in the footer may be no UTF-8
             raise CorruptPartError(f"{path} does not read as a part: {error}; run kiterec verify") from error
 
 

@@ -114,6 +114,7 @@ class Syncer:
                 journal.sync()
                 if not state.is_named:
                     self._files.sync_folder(journal.path.parent)
+                    self._files.sync_folder(journal.path.parent.parent)
                     state.is_named = True
                 self.latency.add(time.monotonic_ns() - since_ns)
         finally:
