@@ -142,7 +142,8 @@ def open_part(path: Path) -> Iterator[pq.ParquetFile]:
                 raise CorruptPartError(f"{path} has other columns than a part of a recording")
             yield part
         except (pa.ArrowException, OSError, ValueError) as error:  # a name in the footer may be no UTF-8
-            raise CorruptPartError(f"{path} does not read as a part: {error}; run kiterec verify") from error
+            reason = " ".join(str(error).split())
+            raise CorruptPartError(f"{path} does not read as a part: {reason}; run kiterec verify") from error
 
 
 def read_group(
