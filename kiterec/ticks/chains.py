@@ -146,23 +146,25 @@ def _link(data: NDArray[np.uint8], walk: Walk, lengths: list[int]) -> Found:
     """
     base = int(walk.cursor[0])
     words = _words(data[base : int(walk.end.max())])
-    hit = np.zeros(words.size, bool)
+    hit = np.zeros(words.size + 1, bool)
     for known in lengths:
-        hit |= words == _swapped(known)
+        hit[:-1] |= words == _swapped(known)
     node = np.flatnonzero(hit)
     length = words[node].byteswap().astype(np.int64)
     first = (walk.cursor - base) >> 1
     owner = np.searchsorted(first, node, side="right") - 1
     inside = base + 2 * node + HEADER_BYTES + length <= walk.end[owner]
+    hit[node[~inside]] = False
     node, length, owner = node[inside], length[inside], owner[inside]
 
-    place = np.full(words.size + 1, -1, np.int32)
-    place[node] = np.arange(node.size, dtype=np.int32)
-    after = place[node + 1 + (length >> 1)]
-    link = np.where(after < 0, np.arange(node.size, dtype=np.int32), after)
+    # Where each node is in the list of nodes; only the places of nodes are ever written and read.
+    place = np.empty(words.size + 1, np.int32)
+    itself = np.arange(node.size)
+    place[node] = itself
+    after = node + 1 + (length >> 1)
+    link = np.where(hit[after], place[after], itself)
     reached = np.zeros(node.size, bool)
-    start = place[first]
-    reached[start[start >= 0]] = True
+    reached[place[first[hit[first]]]] = True
     for _ in range(int((walk.count - walk.packet).max()).bit_length()):
         reached[link[reached]] = True
         link = link[link]
