@@ -289,6 +289,25 @@ def test_every_full_packet_of_every_frame_is_given_as_a_view_without_copying() -
     run(main())
 
 
+def test_packets_can_be_taken_in_batches() -> None:
+    async def main() -> None:
+        async with quiet() as exchange, TickerManager([account()], quick(exchange.url)) as manager:
+            packets = manager.full_packets()
+            session = await exchange.session()
+            await session.send_packets(*(packet(number) for number in range(10)))
+            async with asyncio.timeout(DEADLINE_S):
+                batches = [await packets.batch(4) for _ in range(3)]
+            assert [[view.instrument_token for view in batch] for batch in batches] == [
+                [0, 1, 2, 3],
+                [4, 5, 6, 7],
+                [8, 9],
+            ]
+            await manager.stop()
+            assert await packets.batch() == []
+
+    run(main())
+
+
 def test_the_last_packet_of_an_instrument_can_be_asked_for_by_a_late_consumer() -> None:
     async def main() -> None:
         async with quiet() as exchange:
