@@ -65,7 +65,11 @@ def test_a_client_that_reads_nothing_is_cut_off_with_a_reason_and_the_other_gets
     run(main())
 
 
-def test_sockets_that_say_nothing_are_bounded_and_do_not_hold_the_server_up() -> None:
+def test_sockets_that_say_nothing_are_bounded_and_do_not_hold_the_server_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("kiterec.replay.server._HANDSHAKE_S", 3 * DEADLINE_S)
+
     async def main() -> None:
         async with ReplayServer(heavy(frames=1, every_ms=1), limits=Limits(connections=8)) as server:
             silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(20)]
@@ -128,9 +132,10 @@ def test_no_log_line_shows_what_is_in_the_url(caplog: pytest.LogCaptureFixture, 
 
     async def main() -> None:
         async with ReplayServer(heavy(frames=1, every_ms=1), credentials={"other": "x"}) as server:
+            logging.getLogger("kiterec.replay.wire").setLevel(logging.DEBUG)  # as a curious user would
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             head = request_line.format(secret)
-            writer.write(f"{head}\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc".encode())
+            writer.write(f"{head}\r\nUpgrade: websocket\r\n\r\n".encode())
             await asyncio.wait_for(reader.read(), DEADLINE_S)
             writer.close()
             await writer.wait_closed()

@@ -10,6 +10,7 @@ from kiterec.errors import ManifestError, ReplayError
 from kiterec.replay.recorded import RecordedTimeline
 from kiterec.replay.server import ReplayServer
 from kiterec.replay.timeline import TimelineKind
+from kiterec.store.transcript import read_transcript
 from kiterec.store.writer import RecordingWriter
 from kiterec.wire.packets import Mode
 from kiterec.wire.transcript import Kind, Row, lifecycle_payload
@@ -17,6 +18,7 @@ from tests.replay.handmade import MS, frame, listening, packet, run
 from tests.replay.test_server import CSV
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 START = 1_763_700_000_000_000_000
@@ -41,7 +43,16 @@ def recording(tmp_path: Path) -> Path:
     return writer.path
 
 
-def test_received_messages_come_in_the_order_of_seq_with_their_times(recording: Path) -> None:
+@pytest.mark.parametrize("rows_per_batch", [1, 3, 1000])
+def test_received_messages_come_in_the_order_of_seq_with_their_times(
+    recording: Path, monkeypatch: pytest.MonkeyPatch, rows_per_batch: int
+) -> None:
+    def in_pieces(*args: object, **options: object) -> Iterator[object]:
+        for batch in read_transcript(*args, **options):
+            for begin in range(0, batch.num_rows, rows_per_batch):
+                yield batch.slice(begin, rows_per_batch)
+
+    monkeypatch.setattr("kiterec.replay.recorded.read_transcript", in_pieces)
     timeline = RecordedTimeline(recording)
     assert timeline.connections == ("main-2", "main-10")
     rows = [
