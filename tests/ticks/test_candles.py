@@ -1,0 +1,243 @@
+"""Candles equal those of plain Python over dict ticks, whatever is missed, and keep sessions apart."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+
+import polars as pl
+import pytest
+
+from kiterec.clock import IST, to_ns
+from kiterec.ticks import carry
+from kiterec.ticks.candles import candles, interval_ns
+from kiterec.ticks.schema import INSTANT, TICK_SCHEMA
+from kiterec.ticks.sessions import Session
+from tests.ticks import naive_candles
+from tests.ticks.feed_script import GAP_SCHEMA, Script, market_script
+
+COL = pl.col
+SEEDS = [11, 12]
+EVERY = {"1m": 60, "7s": 7, "1h": 3_600, "1d": 86_400}
+NO_GAPS = pl.DataFrame(schema=GAP_SCHEMA)
+
+
+@pytest.fixture(scope="module", params=SEEDS, ids="seed {}".format)
+def script(request: pytest.FixtureRequest) -> Script:
+    return market_script(request.param)
+
+
+def day_ns(hour: int, minute: int = 0, second: float = 0) -> int:
+    return to_ns(datetime(2026, 1, 5, hour, minute, tzinfo=IST)) + round(second * 1e9)
+
+
+def gap_table(*rows: tuple[str, int | None, int | None]) -> pl.DataFrame:
+    return pl.DataFrame(rows, GAP_SCHEMA | {"begin": pl.Int64, "end": pl.Int64}, orient="row").cast(
+        GAP_SCHEMA
+    )
+
+
+def ticks(*rows: tuple[int, float, int | None], token: int = 408065, **columns: object) -> pl.LazyFrame:
+    """Give full ticks of one instrument: received at, last price, volume."""
+    table = pl.DataFrame(
+        {
+            "received_at": [row[0] for row in rows],
+            "last_price": [row[1] for row in rows],
+            "volume_traded": [row[2] for row in rows],
+        },
+        {"received_at": pl.Int64, "last_price": pl.Float64, "volume_traded": pl.UInt32},
+    )
+    others = {"instrument_token": token, "segment": "NSE", "connection": "main-0"} | columns
+    return (
+        table.with_columns(
+            COL("received_at").cast(INSTANT),
+            *(pl.lit(v).cast(TICK_SCHEMA[n]).alias(n) for n, v in others.items()),
+        )
+        .with_columns(
+            pl.lit(None, TICK_SCHEMA[name]).alias(name)
+            for name in TICK_SCHEMA
+            if name not in {*table.columns, *others}
+        )
+        .lazy()
+    )
+
+
+@pytest.mark.parametrize("by", ["received_at", "exchange_timestamp"])
+@pytest.mark.parametrize("every", EVERY)
+def test_candles_equal_those_of_plain_python_over_dict_ticks(script: Script, every: str, by: str) -> None:
+    found = candles(script.ticks(), every, by=by, gaps=script.gap_table()).collect()
+    expected = naive_candles.candles(script.dict_ticks(), EVERY[every] * 10**9, by, script.gaps)
+    rows = found.with_columns(COL("begin", "end").cast(pl.Int64)).rows(named=True)
+    assert len(rows) == len(expected)
+    for one, other in zip(rows, expected, strict=True):
+        assert one == {name: other[name] for name in one}
+
+
+def test_a_script_has_what_candles_can_stumble_over(script: Script) -> None:
+    """The comparison above is worth something only if there are stale packets, gaps and both answers."""
+    found = candles(script.ticks(), "7s", gaps=script.gap_table()).collect()
+    assert set(found["complete"]) == {True, False}
+    assert {"pre_open", "regular", "outside"} <= set(found["session"])
+    falls = COL("volume_traded").cast(pl.Int64).diff().over("instrument_token") < 0
+    assert script.ticks().filter(COL("volume_traded") > 0).select(falls.sum()).collect().item() > 10
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1_000])
+def test_the_size_of_batches_changes_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = market_script(5, instruments=12, duration_s=60)
+    whole = candles(script.ticks(), "7s", gaps=script.gap_table()).collect()
+    monkeypatch.setattr(carry, "ROWS_AT_ONCE", rows)
+    monkeypatch.setattr(carry, "_FOLD_ROWS", 3 * rows)
+    assert candles(script.ticks(), "7s", gaps=script.gap_table()).collect().equals(whole)
+
+
+def test_conditions_on_candles_give_what_filtering_afterwards_gives(script: Script) -> None:
+    lazy = candles(script.ticks(), gaps=script.gap_table())
+    whole = lazy.collect()
+    token = whole["instrument_token"][0]
+    for condition in (
+        COL("instrument_token") == token,
+        (COL("segment") == "NSE") & (COL("volume") > 0),
+        COL("begin") > whole["begin"].median(),
+        ~COL("complete"),
+    ):
+        for columns in (pl.all(), ["close", "begin"]):
+            for engine in ("in-memory", "streaming"):
+                found = lazy.filter(condition).select(columns).collect(engine=engine)
+                assert found.equals(whole.filter(condition).select(columns))
+    assert lazy.head(3).collect().equals(whole.head(3))
+
+
+def test_pre_open_and_session_do_not_share_a_candle() -> None:
+    found = candles(
+        ticks(
+            (day_ns(9, 14, 59.999), 100, 0),
+            (day_ns(9, 15), 101, 5),
+            (day_ns(15, 29), 102, 7),
+            (day_ns(18), 103, 9),
+        ),
+        "1h",
+    ).collect()
+    assert found["session"].to_list() == ["pre_open", "regular", "regular", "outside"]
+    assert found["begin"].cast(pl.Int64).to_list() == [
+        day_ns(9),
+        day_ns(9, 15),
+        day_ns(15, 15),
+        day_ns(17, 35),
+    ]
+    assert found["end"].cast(pl.Int64).to_list() == [
+        day_ns(9, 15),
+        day_ns(10, 15),
+        day_ns(15, 30),
+        day_ns(18, 35),
+    ]
+    assert found["volume"].to_list() == [0, 5, 2, 2]
+
+
+def test_sessions_are_data() -> None:
+    muhurat = {"NSE": [Session("muhurat", time(18), time(19))]}
+    table = ticks((day_ns(17, 59), 1, 0), (day_ns(18, 30), 2, 5), (day_ns(19), 3, 6))
+    found = candles(table, "1d", sessions=muhurat).collect()
+    assert found.select("session", "close").rows() == [("outside", 1.0), ("muhurat", 2.0), ("outside", 3.0)]
+    with pytest.raises(ValueError, match="the session late of NSE begins before the one before it ends"):
+        candles(table, sessions={"NSE": [*muhurat["NSE"], Session("late", time(18, 30), time(20))]})
+    with pytest.raises(ValueError, match="ends at 09:00:00, not after its begin"):
+        Session("nothing", time(9), time(9))
+
+
+def test_a_segment_that_no_table_knows_has_one_session_a_day() -> None:
+    found = candles(ticks((day_ns(3), 1, 0), (day_ns(23), 2, 5), segment="unknown"), "1d").collect()
+    assert found.select("session", "ticks").rows() == [("regular", 2)]
+
+
+def test_a_new_day_begins_at_what_the_counter_shows_first() -> None:
+    day = 86_400 * 10**9
+    found = candles(
+        ticks(
+            (day_ns(10), 1, 500), (day_ns(11), 2, 900), (day_ns(10) + day, 3, 950), (day_ns(11) + day, 4, 960)
+        ),
+        "1d",
+    ).collect()
+    assert found["volume"].to_list() == [400, 10]
+
+
+def test_yesterdays_volume_before_the_exchange_resets_it_is_not_todays() -> None:
+    found = candles(
+        ticks(
+            (day_ns(8, 50), 1, 1_000_000),
+            (day_ns(9, 1), 1, 0),
+            (day_ns(9, 15, 1), 1, 40),
+            (day_ns(9, 15, 2), 1, 55),
+        ),
+        "1d",
+    ).collect()
+    assert found.select("session", "volume").rows() == [("outside", 0), ("pre_open", 0), ("regular", 55)]
+
+
+def test_what_was_traded_in_a_gap_makes_the_candle_after_it_incomplete() -> None:
+    """The volume of 10:07 holds what was traded in the gap of 10:02, because nothing came in between."""
+    table = ticks((day_ns(10), 1, 10), (day_ns(10, 7), 2, 90), (day_ns(10, 9), 2, 95))
+    stretch = (day_ns(10, 2), day_ns(10, 3))
+    assert candles(table, gaps=gap_table(("main-0", *stretch))).collect()["complete"].to_list() == [
+        True,
+        False,
+        True,
+    ]
+    assert candles(table, gaps=gap_table(("main-1", *stretch))).collect()["complete"].all()
+
+
+def test_a_gap_that_only_touches_a_candle_does_not_spoil_it() -> None:
+    table = ticks(*((day_ns(10, minute), 1, None) for minute in range(4)))
+    gaps = gap_table(("main-0", day_ns(10, 1), day_ns(10, 2)))
+    assert candles(table, gaps=gaps).collect()["complete"].to_list() == [True, False, True, True]
+
+
+def test_a_long_gap_with_a_short_one_in_it_spoils_every_candle_that_it_overlaps() -> None:
+    table = ticks(*((day_ns(10, minute), 1, None) for minute in range(5)))
+    gaps = gap_table(
+        ("main-0", day_ns(10, 0, 1), day_ns(10, 3, 1)), ("main-0", day_ns(10, 1), day_ns(10, 1, 5))
+    )
+    assert candles(table, gaps=gaps).collect()["complete"].to_list() == [False] * 4 + [True]
+
+
+def test_open_ends_of_gaps_are_the_time_before_and_after_the_recording() -> None:
+    table = ticks(*((day_ns(10, minute, 30), 1, minute) for minute in range(3)))
+    gaps = gap_table(("main-0", None, day_ns(10, 0, 20)), ("main-0", day_ns(10, 2, 40), None))
+    assert candles(table, gaps=gaps).collect()["complete"].to_list() == [False, True, False]
+
+
+def test_without_gaps_it_is_unknown_whether_a_candle_is_complete() -> None:
+    assert candles(ticks((day_ns(10), 1, 1))).collect()["complete"].to_list() == [None]
+    assert candles(ticks((day_ns(10), 1, 1)), gaps=NO_GAPS).collect()["complete"].to_list() == [True]
+
+
+def test_no_ticks_give_no_candles() -> None:
+    empty = candles(ticks().head(0), gaps=NO_GAPS)
+    assert empty.collect().height == 0
+    assert empty.collect().schema == empty.collect_schema()
+
+
+def test_prices_can_be_the_integers_of_the_wire() -> None:
+    table = ticks((day_ns(10), 1, 1)).with_columns(COL("last_price").cast(pl.Int32))
+    assert candles(table).collect().schema["open"] == pl.Int32
+
+
+@pytest.mark.parametrize(
+    ("every", "expected"),
+    [("250ms", 250_000_000), ("5s", 5 * 10**9), ("1h30m", 5_400 * 10**9), ("1d", 86_400 * 10**9)],
+)
+def test_an_interval_is_read_in_nanoseconds(every: str, expected: int) -> None:
+    assert interval_ns(every) == expected
+    assert interval_ns(timedelta(seconds=expected / 1e9)) == expected
+
+
+@pytest.mark.parametrize("every", ["", "1", "m", "1x", "1m ", "2d", "0s", "1.5m", "-1m"])
+def test_what_is_no_interval_is_refused(every: str) -> None:
+    with pytest.raises(ValueError, match=r"interval|impossible"):
+        candles(ticks(), every)
+
+
+def test_misuse_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(ValueError, match="by='arrival' is no clock"):
+        candles(ticks(), by="arrival")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="there is no oi"):
+        candles(ticks().drop("oi"))
