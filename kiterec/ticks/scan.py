@@ -71,7 +71,7 @@ def scan_ticks(
     folder.manifest()
     schema = tick_schema(prices, segments=segments)
     asked = time_bounds(begin, end)
-    tokens = None if symbols is None else _tokens_of(symbols, folder.instruments_path)
+    tokens = None if symbols is None else tokens_of(symbols, folder.instruments_path)
 
     def source(
         with_columns: list[str] | None,
@@ -177,8 +177,12 @@ def _is_early(condition: pl.Expr) -> bool:
     return bool(roots) and _KEYS.issuperset(roots)
 
 
-def _tokens_of(symbols: Iterable[str | int], dump_path: Path) -> NDArray[np.uint32]:
-    """Give the tokens of the asked instruments, by the recording's own dump."""
+def tokens_of(symbols: Iterable[str | int], dump_path: Path) -> NDArray[np.uint32]:
+    """Give the tokens of the asked instruments, by the recording's own dump.
+
+    Raises:
+        SetupError: a symbol is unknown, or there is no dump to look it up in.
+    """
     asked = [symbols] if isinstance(symbols, (str, int)) else list(symbols)
     if all(isinstance(word, int) or word.isdecimal() for word in asked):
         return np.array([int(word) for word in asked], np.uint32)
