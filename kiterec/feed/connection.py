@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket as sockets
 import ssl
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode, urlsplit
@@ -49,6 +50,12 @@ def _user_agent() -> str:
         return "kiterec"
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """Give the one context of this process: to read all certificates anew at each connect takes long."""
+    return ssl.create_default_context()
+
+
 async def open_socket(config: FeedConfig, *, api_key: Secret, access_token: Secret) -> ClientConnection:
     """Open a WebSocket to the server; the caller limits the time.
 
@@ -70,6 +77,7 @@ async def open_socket(config: FeedConfig, *, api_key: Secret, access_token: Secr
         max_size=config.max_frame_bytes,
         write_limit=_WRITE_BUFFER_BYTES,
         logger=_SILENT,
+        ssl=_tls() if config.url.startswith("wss:") else None,
     )
 
 

@@ -19,6 +19,7 @@ class Counters:
         losses: open connections that ended unwanted.
         gaps: stretches that were missed.
         refusals: by status or by text.
+        unwritten: rows that the sink did not take.
         ticks: decoded for consumers of ticks, added up over them.
         undecoded: packets that their frames declared and that gave no tick: damaged, or of unknown length.
     """
@@ -32,5 +33,6 @@ class Counters:
     losses: int = 0
     gaps: int = 0
     refusals: int = 0
+    unwritten: int = 0
     ticks: int = 0
     undecoded: int = 0

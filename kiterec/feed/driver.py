@@ -136,7 +136,10 @@ class Driver:
     def write(self, row: Row) -> None:
         """Put a row into the transcript."""
         if self._sink is not None:
-            self._sink.append(self.name, row)
+            try:
+                self._sink.append(self.name, row)
+            except Exception as error:  # noqa: BLE001 -- a sink that fails must not cost the connection too
+                self._not_written(error)
 
     async def run(self) -> None:
         """Live until `stop`."""
@@ -256,7 +259,10 @@ class Driver:
             if message.__class__ is bytes:
                 row = Row(received_at, monotonic, Kind.BINARY, message)
                 if append is not None:
-                    append(name, row)
+                    try:
+                        append(name, row)
+                    except Exception as error:  # noqa: BLE001 -- as in `write`
+                        self._not_written(error)
                 heard(received_at, monotonic)
                 counters.frames += 1
                 size = len(message)
@@ -267,12 +273,18 @@ class Driver:
                     counters.packets += (message[0] << 8) | message[1]
             else:
                 row = Row(received_at, monotonic, Kind.TEXT, message.encode())
-                if append is not None:
-                    append(name, row)
+                self.write(row)
                 heard(received_at, monotonic)
                 self._take_text(row)
             for listener in self.listeners:
                 listener(name, row)
+
+    def _not_written(self, error: Exception) -> None:
+        self.counters.unwritten += 1
+        count = self.counters.unwritten
+        if count & (count - 1) == 0:  # the 1st, 2nd, 4th, 8th …: a sink that is gone must not fill the log
+            name = type(error).__name__
+            logger.error("connection=%s unwritten=%d the sink does not take rows: %s", self.name, count, name)
 
     def _take_text(self, row: Row) -> None:
         self.counters.texts += 1

@@ -63,6 +63,8 @@ def judge(
         age = stats.last_heard_age_s
         if age is not None and not held and age > silence_limit_s / 2:
             reasons.append(f"{name} has said nothing for {age:.1f} s, the limit is {silence_limit_s:g} s")
+        if stats.counters.unwritten:
+            reasons.append(f"{name} has {stats.counters.unwritten:,} rows that could not be written")
         if stats.pending:
             reasons.append(f"{name} has {stats.pending:,} instruments still to be told")
     if held:

@@ -18,14 +18,14 @@ from kiterec.feed.hub import Hub
 from kiterec.feed.outlets import Outlets
 from kiterec.feed.overview import Overview
 from kiterec.feed.protocol import State
-from kiterec.feed.steps import Changed, NewToken
-from kiterec.feed.subscriptions import ChangeReport, SubscribeReport, Subscriptions, account_of
+from kiterec.feed.steps import NewToken
+from kiterec.feed.subscriptions import Subscriptions, account_of
+from kiterec.feed.wishes import Wishes
 from kiterec.wire.messages import ErrorText
 from kiterec.wire.orders import OrderUpdate
-from kiterec.wire.packets import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from kiterec.clock import Clock
@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from kiterec.feed.sink import FrameSink
     from kiterec.feed.stats import FeedStats
     from kiterec.wire.messages import TextMessage
+    from kiterec.wire.packets import Mode
 
 _CLOCK_INTERVAL_S = 60
 
 
-class TickerManager(Outlets):
+class TickerManager(Wishes, Outlets):
     """All connections of all accounts, kept alive.
 
     Use it as an async context manager, or call `start` and `stop`. What is wanted may be said before that.
@@ -69,29 +70,30 @@ class TickerManager(Outlets):
     ) -> None:
         self.config = config or FeedConfig()
         self._chronicle = Chronicle()
-        self._subscriptions = Subscriptions(
+        subscriptions = Subscriptions(
             capacity=self.config.max_instruments_per_connection, copies=self.config.copies
         )
-        self._fleet = Fleet(
+        fleet = Fleet(
             self.config,
-            self._subscriptions,
+            subscriptions,
             sink=sink,
             clock=clock,
             rng=rng or random.Random(),  # noqa: S311 -- jitter is no secret
             on_event=self._on_event,
             on_text=self._on_text,
         )
-        super().__init__(self.config, self._fleet, Hub(self._fleet.drivers, clock.monotonic_ns), decoder)
+        Wishes.__init__(self, self.config, fleet, subscriptions)
+        Outlets.__init__(self, self.config, fleet, Hub(fleet.drivers, clock.monotonic_ns), decoder)
         self._overview = Overview(
             config=self.config,
             clock=clock,
-            fleet=self._fleet,
-            subscriptions=self._subscriptions,
+            fleet=fleet,
+            subscriptions=subscriptions,
             hub=self._hub,
             troubles=self._chronicle.troubles,
         )
         self._failover = Failover(
-            self._subscriptions,
+            subscriptions,
             after_s=self.config.failover_after_s,
             tell=self._tell_holders,
             publish=self._on_event,
@@ -239,66 +241,11 @@ class TickerManager(Outlets):
             SetupError: there is no such account.
         """
         drivers = self._fleet.of_account(account)
-        self._fleet.credentials[account].replace(token)
+        credentials = self._fleet.credentials[account]
+        credentials.replace(token)
         for driver in drivers:
+            driver.protocol.renewable = credentials.renewable
             driver.apply(NewToken())
-
-    # --- what is wanted ---
-
-    async def subscribe(
-        self,
-        tokens: Iterable[int],
-        mode: Mode | str | None = None,
-        *,
-        account: str | None = None,
-        partial: bool = False,
-    ) -> SubscribeReport:
-        """Want these instruments; those that are subscribed in another mode change their mode.
-
-        New ones go evenly over the connections that are not refused or given up, or over those of `account`.
-        Returns when it is decided; connections that are open are told in chunks, others when they are back.
-
-        Raises:
-            CapacityError: there is not room for all, and not `partial`; then nothing has changed.
-            SetupError: there is no such account.
-            ValueError: a mode or an instrument_token is impossible.
-        """
-        drivers = self._fleet.drivers.values() if account is None else self._fleet.of_account(account)
-        eligible = [driver.name for driver in drivers if not driver.protocol.hopeless]
-        wanted = self.config.default_mode if mode is None else Mode(mode)
-        report = self._subscriptions.subscribe(tokens, mode=wanted, eligible=eligible, partial=partial)
-        self._tell([*report.placed, *report.changed])
-        return report
-
-    async def unsubscribe(self, tokens: Iterable[int]) -> ChangeReport:
-        """Want these no more; those that were not subscribed are given back as ignored."""
-        report, holders = self._subscriptions.unsubscribe(tokens)
-        self._tell_holders(holders)
-        return report
-
-    async def set_mode(self, tokens: Iterable[int], mode: Mode | str) -> ChangeReport:
-        """Change the mode of instruments; those that are not subscribed are given back as ignored."""
-        report = self._subscriptions.set_mode(tokens, mode=Mode(mode))
-        self._tell(report.changed)
-        return report
-
-    def distribution(self) -> dict[str, dict[str, dict[Mode, int]]]:
-        """Count the instruments that are wanted: account → connection → mode → how many."""
-        view: dict[str, dict[str, dict[Mode, int]]] = {name: {} for name in self._fleet.credentials}
-        for connection, modes in self._subscriptions.distribution().items():
-            view[account_of(connection)][connection] = modes
-        return view
-
-    def _tell(self, tokens: Iterable[int]) -> None:
-        self._tell_holders({token: self._subscriptions.holders(token) for token in tokens})
-
-    def _tell_holders(self, holders: dict[int, tuple[str, ...]]) -> None:
-        changed: dict[str, list[int]] = {}
-        for token, names in holders.items():
-            for name in names:
-                changed.setdefault(name, []).append(token)
-        for name, tokens in changed.items():
-            self._fleet.drivers[name].apply(Changed(tuple(tokens)))
 
     # --- reading ---
 

@@ -14,7 +14,6 @@ from kiterec.clock import NS_PER_S
 from kiterec.feed.events import (
     Connected,
     Connecting,
-    Gap,
     Held,
     Instant,
     Lost,
@@ -25,6 +24,8 @@ from kiterec.feed.events import (
     Subscribed,
 )
 from kiterec.feed.failure import FailureKind, of_network
+from kiterec.feed.hearing import Hearing
+from kiterec.feed.outage import Outage
 from kiterec.feed.steps import (
     Abort,
     Action,
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from kiterec.wire.packets import Mode
 
 NO_CLOSE_FRAME: Final = 1006
-_LATE_NS: Final = NS_PER_S // 2
 
 
 class State(StrEnum):
@@ -80,12 +80,12 @@ class ConnectionProtocol:
         name: of the connection, such as main-0.
         wanted: instrument → mode, as it should be; read anew at each `Changed` and each connect.
         backoff: the waits between attempts.
-        renewable: another access token may appear without `NewToken`, so that a refused one is no end.
+        renewable: see there.
 
     Attributes:
         state: where it is.
         epoch: successful connects so far.
-        last_heard: the last message of this epoch, or its start.
+        renewable: another access token may appear without `NewToken`, so that a refused one is no end.
     """
 
     def __init__(
@@ -100,21 +100,19 @@ class ConnectionProtocol:
         self.name = name
         self.state = State.IDLE
         self.epoch = 0
-        self.last_heard = Instant(0, 0)
         self._config = config
         self._wanted = wanted
         self._backoff = backoff
-        self._renewable = renewable
-        self._silence_ns = int(config.silence_limit_s * NS_PER_S)
+        self.renewable = renewable
+        self._hearing = Hearing(int(config.silence_limit_s * NS_PER_S))
+        self._outage = Outage()
         self._telling = Telling(config.subscribe_chunk)
         self._tell_at: int | None = None
+        self._told_until = 0  # before this nothing more is said
         self._deadline: int | None = None
         self._opened_at = 0
-        self._quiet_since = 0  # silence is counted from here or from the last message, whichever is later
         self._told_once = False  # in this epoch
         self._attempts = 0  # since the last connection that lived
-        self._held_since: Instant | None = None
-        self._away: tuple[Instant, str] | None = None  # since when, and why
         self._refusal: str | None = None  # already reported
         self._handlers: dict[type, Callable[..., list[Action]]] = {
             Start: self._on_start,
@@ -144,12 +142,22 @@ class ConnectionProtocol:
     def hopeless(self) -> bool:
         """Tell whether nothing comes any more unless somebody helps."""
         return self.state in {State.STOPPED, State.GAVE_UP} or (
-            self.state is State.REFUSED and not self._renewable
+            self.state is State.REFUSED and not self.renewable
         )
+
+    @property
+    def welcoming(self) -> bool:
+        """Tell whether new instruments belong here: it is open, or on its way to be."""
+        return self.state not in {State.REFUSED, State.GAVE_UP, State.CLOSING, State.STOPPED}
 
     def heard(self, received_at: int, monotonic_ns: int) -> None:
         """Note a message of any kind."""
-        self.last_heard = Instant(received_at, monotonic_ns)
+        self._hearing.last = Instant(received_at, monotonic_ns)
+
+    @property
+    def last_heard(self) -> Instant:
+        """Give the last message of this epoch, or its start."""
+        return self._hearing.last
 
     def handle(self, event: Event, at: Instant) -> list[Action]:
         """Give what is to be done about an event, in order."""
@@ -162,8 +170,7 @@ class ConnectionProtocol:
 
     def _connect(self, at: Instant) -> list[Action]:
         self.state = State.CONNECTING
-        if self._away is None:
-            self._away = (at, "")
+        self._outage.begin(at)
         self._deadline = at.monotonic_ns + int(self._config.connect_timeout_s * NS_PER_S)
         self._attempts += 1
         connecting = Connecting(connection=self.name, at=at, epoch=self.epoch + 1, attempt=self._attempts)
@@ -175,11 +182,10 @@ class ConnectionProtocol:
             return []
         self.state = State.OPEN
         self.epoch += 1
-        self.last_heard = at
+        self._hearing.restart(at)
         self._opened_at = at.monotonic_ns
         self._refusal = None
         self._told_once = False
-        self._quiet_since = at.monotonic_ns
         self._telling.restart(self._wanted)
         connected = Report(Connected(connection=self.name, at=at, epoch=self.epoch))
         return [connected, *self._tell(at), self._next_wake()]
@@ -188,8 +194,7 @@ class ConnectionProtocol:
         if self.state is not State.CONNECTING:
             return []
         failure = event.failure
-        if self._away is not None and not self._away[1]:
-            self._away = (self._away[0], failure.reason)
+        self._outage.blame(failure.reason)
         if failure.kind in {FailureKind.CREDENTIALS, FailureKind.SAME_CREDENTIALS}:
             return self._refuse(failure, at)
         self._refusal = None
@@ -207,7 +212,7 @@ class ConnectionProtocol:
             refused = Refused(connection=self.name, at=at, status=failure.status, reason=failure.reason)
             news.append(Report(refused))
         wait = int(self._config.backoff_max_s * NS_PER_S)
-        self._deadline = at.monotonic_ns + wait if self._renewable else None
+        self._deadline = at.monotonic_ns + wait if self.renewable else None
         return [*news, WaitUntil(self._deadline)]
 
     def _retry(self, reason: str, at: Instant) -> list[Action]:
@@ -244,13 +249,18 @@ class ConnectionProtocol:
         self._telling.touch(event.tokens)
         if self._tell_at is not None:
             return []
+        if at.monotonic_ns < self._told_until:  # many small calls become few requests
+            self._tell_at = self._told_until
+            return [self._next_wake()]
         return [*self._tell(at), self._next_wake()]
 
     def _tell(self, at: Instant) -> list[Action]:
         """Say one chunk of what the server does not know yet; the last one closes the gap."""
         sends: list[Action] = [Send(text) for text in self._telling.next_chunk(self._wanted)]
+        if sends:
+            self._told_until = at.monotonic_ns + int(self._config.subscribe_interval_s * NS_PER_S)
         if self._telling.pending:
-            self._tell_at = at.monotonic_ns + int(self._config.subscribe_interval_s * NS_PER_S)
+            self._tell_at = self._told_until
             return sends
         self._tell_at = None
         if sends or not self._told_once:
@@ -259,52 +269,34 @@ class ConnectionProtocol:
         return [*sends, *self._end_gap(at)]
 
     def _end_gap(self, at: Instant) -> list[Action]:
-        away, self._away = self._away, None
-        if away is None or not away[1]:
-            return []
-        since, reason = away
-        return [
-            Report(
-                Gap(
-                    connection=self.name,
-                    at=at,
-                    from_ns=since.received_at,
-                    to_ns=at.received_at,
-                    duration_ns=at.monotonic_ns - since.monotonic_ns,
-                    reason=reason,
-                )
-            )
-        ]
+        gap = self._outage.end(self.name, at)
+        return [] if gap is None else [Report(gap)]
 
     def _on_refused_text(self, event: RefusedText, at: Instant) -> list[Action]:
         return [Report(Refused(connection=self.name, at=at, status=None, reason=event.words))]
 
     def _on_hold(self, _: Hold, at: Instant) -> list[Action]:
-        if self._held_since is not None:
+        if self._hearing.held_since is not None:
             return []
-        self._held_since = at
+        self._hearing.held_since = at
         return [self._next_wake()] if self.state is State.OPEN else []
 
     def _on_release(self, _: Release, at: Instant) -> list[Action]:
-        since, self._held_since = self._held_since, None
+        since, self._hearing.held_since = self._hearing.held_since, None
         if since is None:
             return []
         held = Held(connection=self.name, at=at, from_ns=since.received_at, to_ns=at.received_at)
         if self.state is not State.OPEN:
             return [Report(held)]
-        self._quiet_since = at.monotonic_ns
+        self._hearing.listen_again(at)
         return [Report(held), self._next_wake()]
 
     # --- time ---
 
     def _next_wake(self) -> WaitUntil:
-        silence = None if self._held_since else self._silent_from() + self._silence_ns
-        times = [time for time in (silence, self._tell_at) if time is not None]
+        times = [time for time in (self._hearing.limit_at, self._tell_at) if time is not None]
         self._deadline = min(times, default=None)
         return WaitUntil(self._deadline)
-
-    def _silent_from(self) -> int:
-        return max(self.last_heard.monotonic_ns, self._quiet_since)
 
     def _on_wake(self, _: Wake, at: Instant) -> list[Action]:
         if self.state is State.OPEN:
@@ -324,16 +316,12 @@ class ConnectionProtocol:
         return [WaitUntil(None)]
 
     def _on_wake_open(self, at: Instant) -> list[Action]:
-        if self._deadline is not None and at.monotonic_ns - self._deadline > _LATE_NS:
-            # We did not run when we should have: what came meanwhile waits in the socket, unheard.
-            self._quiet_since = at.monotonic_ns
-        silent_ns = at.monotonic_ns - self._silent_from()
-        if self._held_since is None and silent_ns >= self._silence_ns:
-            silent_s = silent_ns / NS_PER_S
+        self._hearing.woken(at, self._deadline)
+        silent_ns = self._hearing.silent_ns(at)
+        if silent_ns is not None:
+            silent_s, limit_s = silent_ns / NS_PER_S, self._config.silence_limit_s
             silent = Silent(connection=self.name, at=at, silent_for_s=silent_s)
-            reason = (
-                f"nothing was heard for {silent_s:.1f} s, the limit is {self._config.silence_limit_s:g} s"
-            )
+            reason = f"nothing was heard for {silent_s:.1f} s, the limit is {limit_s:g} s"
             return [Report(silent), Abort(), *self._on_ended(Ended(NO_CLOSE_FRAME, reason), at)]
         told = self._tell(at) if self._tell_at is not None and at.monotonic_ns >= self._tell_at else []
         return [*told, self._next_wake()]
@@ -346,8 +334,7 @@ class ConnectionProtocol:
         if self.state is not State.OPEN:
             return []
         lost = self._lost(event, at, wanted=False)
-        if self._away is None or not self._away[1]:
-            self._away = (self.last_heard, event.reason)
+        self._outage.begin(self.last_heard, event.reason)
         # A server that accepts and hangs up is no working connection: only one that lived counts.
         lived_ns = self.last_heard.monotonic_ns - self._opened_at
         if lived_ns > self._config.backoff_initial_s * NS_PER_S:

@@ -374,6 +374,17 @@ def test_the_largest_frame_of_the_wire_is_taken() -> None:
     run(main())
 
 
+def test_a_frame_below_our_own_limit_is_kept_though_no_kite_sends_it() -> None:
+    async def main() -> None:
+        frame = bytes(12_000_000)
+        async with Exchange() as exchange, feed(exchange) as (manager, sink):
+            await (await told(exchange, 0)).send(frame)
+            await sink.until(lambda sink: frame in sink.payloads(Kind.BINARY))
+            assert manager.stats().total.losses == 0
+
+    run(main())
+
+
 def test_a_frame_of_20_mb_is_refused_and_the_connection_renewed() -> None:
     async def main() -> None:
         async with Exchange() as exchange, feed(exchange) as (_, sink):
@@ -389,24 +400,47 @@ def test_a_frame_of_20_mb_is_refused_and_the_connection_renewed() -> None:
     run(main())
 
 
-def test_a_sink_that_fails_costs_a_connection_its_epoch_and_is_logged(
+def test_a_sink_that_fails_costs_no_connection_and_is_counted_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    class Failing(Sink):
-        failed = False
-
+    class Full:
         def append(self, connection: str, row: Any) -> None:
-            if row.kind is Kind.BINARY and not self.failed:
-                self.failed = True
-                raise RuntimeError("no")
-            super().append(connection, row)
+            raise OSError("no space")
 
     async def main() -> None:
-        sink = Failing()
         async with (
             Exchange() as exchange,
-            TickerManager([account()], quick(exchange.url), sink=sink) as manager,
+            TickerManager([account()], quick(exchange.url), sink=Full()) as manager,
         ):
+            frames = manager.frames()
+            async with asyncio.timeout(DEADLINE_S):
+                for _ in range(10):
+                    await anext(frames)
+            (await exchange.session(0)).reset()
+            await exchange.session(1)
+            await manager.ready()
+            total = manager.stats().total
+            assert total.unwritten >= 10
+            assert total.losses == 1  # the reset
+            assert any("could not be written" in reason for reason in manager.health().reasons)
+
+    with caplog.at_level(logging.ERROR):
+        run(main())
+    assert "the sink does not take rows: OSError" in caplog.text
+    assert len(caplog.records) < 10
+
+
+def test_a_listener_that_fails_renews_the_connection_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Exchange() as exchange, TickerManager([account()], quick(exchange.url)) as manager:
+            failed: list[int] = []
+
+            def fail_once(connection: str, row: Any) -> None:
+                if not failed:
+                    failed.append(1)
+                    raise RuntimeError("a fault of ours")
+
+            manager._hub.tap(fail_once)
             await exchange.session(1)
             await manager.ready()
 

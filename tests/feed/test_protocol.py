@@ -151,7 +151,16 @@ def test_changes_are_told_without_a_reconnect_and_only_what_differs() -> None:
         "Subscribed",
         10.0,
     ]
-    assert words(life.at(1, Changed((1, 2, 3, 4)))) == [10.0]
+    assert words(life.at(2, Changed((1, 2, 3, 4)))) == [10.0]
+
+
+def test_many_small_calls_become_few_requests() -> None:
+    life = Life({1: Mode.QUOTE}, subscribe_interval_s=0.1).opened()
+    life.wanted[2] = Mode.QUOTE
+    assert words(life.at(0.02, Changed((2,)))) == [0.1]
+    life.wanted[3] = Mode.QUOTE
+    assert words(life.at(0.04, Changed((3,)))) == []
+    assert words(life.at(0.1, Wake())) == [Subscribe((2, 3)), "Subscribed", 10.0]
 
 
 def test_a_lowered_mode_is_told_even_when_it_is_quote() -> None:
