@@ -12,7 +12,8 @@ from kiterec.errors import KiterecError, SetupError
 
 VERBS: Final = (
     "demo", "record", "simulate", "replay",
-    "ls", "info", "ticks", "recover", "plugins",
+    "ls", "info", "ticks", "plugins",
+    "verify", "recover", "cut",
 )  # fmt: skip
 """Each verb is the command of its own name in the module of its own name, in the order of `--help`."""
 

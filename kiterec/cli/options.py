@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import click
@@ -19,12 +20,16 @@ check_credentials_option: Final = click.option(
 json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 instruments_option: Final = click.option(
     "--instruments", multiple=True, metavar="WORDS",
-    help="Tokens or names, such as 408065, NSE:INFY or NFO:NIFTY*; with commas between, or repeated.",
+    help="Only these: 408065, NSE:INFY, NFO:NIFTY*; with commas between, or repeated.",
 )  # fmt: skip
 from_option: Final = click.option(
     "--from", "begin", metavar="TIME", help="Received at or after; IST, 09:15 or 2026-01-05T09:15."
 )
 to_option: Final = click.option("--to", "end", metavar="TIME", help="Received before; IST.")
+out_option: Final = click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), metavar="OUT",
+    help="The folder of the new recording; must not exist.",
+)  # fmt: skip
 
 
 def split_words(words: tuple[str, ...]) -> list[str | int]:

@@ -12,16 +12,15 @@ import click
 from kiterec.cli.amounts import price
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import from_option, instruments_option, split_words, to_option
-from kiterec.cli.parameters import wall_time
+from kiterec.cli.spans import read_span
 from kiterec.cli.tables import Column, table
-from kiterec.clock import SYSTEM_CLOCK, to_ns, utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from polars import DataFrame, LazyFrame
 
+    from kiterec.cli.spans import Span
     from kiterec.recording import Recording
 
 Tick = dict[str, Any]
@@ -69,7 +68,7 @@ def ticks(
     found: list[Tick] = []
     for path in recordings:
         recording = kiterec.open(path)
-        span = (_instant(begin, recording), _instant(end, recording))
+        span = read_span(recording, begin, end)
         found += _ticks_of(recording, symbols, span, limit=limit, first=first)
     if limit:
         found = found[:limit] if first else found[-limit:]
@@ -81,25 +80,8 @@ def ticks(
         click.echo(table([_cells(tick) for tick in found], COLUMNS))
 
 
-def _instant(text: str | None, recording: Recording) -> datetime | None:
-    """Read a time of the day that the recording began."""
-    if text is None:
-        return None
-    try:
-        return utc(wall_time(text, day_ns=_day(recording)))
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is no time; write it like 09:15:00.5 or 2026-01-05T09:15"
-        ) from None
-
-
-def _day(recording: Recording) -> int:
-    created_at = recording.manifest.created_at
-    return SYSTEM_CLOCK.now_ns() if created_at is None else to_ns(created_at)
-
-
 def _ticks_of(
-    recording: Recording, symbols: list[str | int], span: tuple[datetime | None, datetime | None], *,
+    recording: Recording, symbols: list[str | int], span: Span, *,
     limit: int, first: bool,
 ) -> list[Tick]:  # fmt: skip
     """Give the ticks with their symbols, and with times as text."""

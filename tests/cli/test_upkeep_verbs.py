@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.commands import running
+from tests.cli.commands import kiterec, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Run = Callable[..., tuple[int, str, str]]
 
@@ -81,3 +82,68 @@ def test_an_empty_folder_has_no_recordings(run: Run, tmp_path: Path) -> None:
     code, out, err = run("ls", tmp_path, "--json")
     assert (code, out) == (0, "[]\n")
     assert "no recording in" in err
+
+
+@pytest.fixture(scope="module")
+def whole(exchange: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a recording of a second."""
+    out = tmp_path_factory.mktemp("whole")
+    done = kiterec("record", "--url", exchange, "--instruments", "all", "--duration", "1s", "--out", out)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.splitlines()[0])
+
+
+def test_verify_says_that_a_whole_recording_is_clean(run: Run, whole: Path) -> None:
+    code, out, err = run("verify", whole)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{whole}: clean (complete)\n")
+    findings = json.loads(run("verify", whole, "--json")[1])
+    assert findings["error_count"] == 0
+    assert findings["packets"] == json.loads(run("info", whole, "--json")[1])["summary"]["ticks"]
+
+
+def test_verify_names_the_file_of_a_flipped_byte_and_ends_with_3(
+    run: Run, whole: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(whole, copy)
+    part = copy / "connection=main-0" / "part-00000.parquet"
+    damaged = bytearray(part.read_bytes())
+    damaged[len(damaged) // 2] ^= 0x10
+    part.write_bytes(damaged)
+    code, out, err = run("verify", copy)
+    assert (code, err) == (3, "")
+    assert "error: connection=main-0/part-00000.parquet" in out
+
+
+@pytest.mark.parametrize("name", ["nowhere", "notes.txt"])
+def test_verify_of_no_recording_is_one_line(run: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes.txt").write_text("buy low")
+    code, out, err = run("verify", tmp_path / name)
+    assert (code, out) == (1, "")
+    assert err.startswith("kiterec: ")
+    assert name in err
+
+
+def test_cut_makes_a_smaller_recording_and_refuses_to_overwrite(
+    run: Run, whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "smaller"
+    words = ("cut", whole, "--instruments", "NSE:INFY,256265", "-o", out)
+    code, text, err = run(*words)
+    assert code == 0, err
+    assert text.startswith(f"{out}\n")
+    ticks = json.loads(run("ticks", out, "--limit", "0", "--json")[1])
+    assert {tick["symbol"] for tick in ticks} == {"NSE:INFY", "NSE:NIFTY 50"}
+    assert run("verify", out)[0] == 0
+    code, text, err = run(*words)
+    assert (code, text) == (2, "")
+    assert err.startswith("kiterec: ")
+    assert "exists" in err
+
+
+def test_cut_of_a_time_that_is_none_is_wrong_usage(run: Run, whole: Path, tmp_path: Path) -> None:
+    code, out, err = run("cut", whole, "--from", "noon", "-o", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert "'noon' is no time" in err
+    assert not (tmp_path / "out").exists()

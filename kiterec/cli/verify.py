@@ -1,0 +1,87 @@
+"""`kiterec verify`: is a recording whole?"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from kiterec.cli.json_output import print_json
+from kiterec.cli.options import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kiterec.upkeep.findings import Finding, Findings
+
+
+@click.command()
+@click.argument(
+    "recordings", nargs=-1, required=True, metavar="RECORDING...", type=click.Path(path_type=Path)
+)
+@json_option
+def verify(*, recordings: tuple[Path, ...], as_json: bool) -> None:
+    """Check everything of RECORDING that can be checked; nothing is written.
+
+    Checksums, counts, order, holes, whether each frame decodes, and the manifest against the files. Exit code
+    3: something is lost or altered. With --json, several recordings give a list.
+    """
+    from kiterec.cli import LOST
+    from kiterec.cli.progress_bar import progress_bar
+    from kiterec.upkeep.verify import verify as verify_one
+
+    found = []
+    for path in recordings:
+        _check_is_recording(path)
+        with progress_bar(f"verifying {path.name}") as progress:
+            found.append(verify_one(path, progress=progress))
+    if as_json:
+        print_json(found[0] if len(found) == 1 else found)
+    else:
+        for findings in found:
+            click.echo("\n".join(_lines(findings)))
+    if not all(findings.is_clean for findings in found):
+        sys.exit(LOST)
+
+
+def _check_is_recording(path: Path) -> None:
+    """Refuse what is no recording or of a newer format; a damaged one is what verify is for."""
+    from kiterec.store.folder import open_folder
+    from kiterec.store.manifest import is_of_newer_format
+
+    if not any(path.glob("connection=*")) or is_of_newer_format(path):
+        open_folder(path).manifest()
+
+
+def _lines(findings: Findings) -> Iterator[str]:
+    from kiterec.cli.amounts import size
+
+    state = "no manifest" if findings.status is None else str(findings.status)
+    verdict = "clean" if findings.is_clean else f"{findings.error_count:,} errors"
+    if findings.warning_count:
+        verdict += f", {findings.warning_count:,} warnings"
+    yield f"{findings.path}: {verdict} ({state})"
+    yield (
+        f"  read {findings.rows:,} rows, {findings.frames:,} frames, {findings.packets:,} packets in "
+        f"{findings.parts:,} parts and {findings.journals:,} journals, {size(findings.bytes)}"
+    )
+    for finding in (*findings.errors, *findings.warnings):
+        yield f"  {finding.severity}: {_sentence(finding)}"
+    unlisted = findings.error_count + findings.warning_count - len(findings.errors) - len(findings.warnings)
+    if unlisted:
+        yield f"  and {unlisted:,} more"
+    if findings.recover is not None:
+        yield f"  kiterec recover {findings.path} would make it {findings.recover.status}"
+
+
+def _sentence(finding: Finding) -> str:
+    place = finding.file
+    if finding.first_seq is not None:
+        place += f", seq {finding.first_seq:,}"
+        if finding.last_seq not in {None, finding.first_seq}:
+            place += f" to {finding.last_seq:,}"
+    if finding.offset is not None:
+        place += f", byte {finding.offset:,}"
+    return f"{place}: {finding.what}; {finding.next_step}"
