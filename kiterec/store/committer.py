@@ -127,10 +127,10 @@ class Committer:
 
     def _run(self) -> None:
         interval = self._options.flush_interval_s * _PERIOD_SHARE
-        due = time.monotonic()
+        begun = time.monotonic()
         while not self._stopping:
-            due = max(due + interval, time.monotonic() - interval)
-            self._queue.wake.wait(max(0.0, due - time.monotonic()))
+            self._queue.wake.wait(max(0.0, begun + interval - time.monotonic()))
+            begun = time.monotonic()
             self._flush()
         self._flush()
         for connection in list(self._open):
@@ -144,6 +144,9 @@ class Committer:
                     self._commit(group)
             except StorageError as error:
                 self.fail(error)
+            except Exception as error:
+                logger.exception("the writer failed connection=%s", group.connection)
+                self.fail(StorageError(f"the writer failed on rows of {group.connection}: {error!r}"))
             if self.failure is not None:
                 self._queue.fail(sum(len(left.rows) for left in groups[at:]) - group.written)
                 break
@@ -155,7 +158,7 @@ class Committer:
             self.fail(error)
 
     def _commit(self, group: Group) -> None:
-        rows, seqs = group.rows, group.seqs
+        rows = group.rows
         begin = 0
         while begin < len(rows):
             is_open = self._open.get(group.connection) or self._open_journal(group.connection, rows[begin][0])
@@ -163,15 +166,21 @@ class Committer:
             if ist_day(rows[-1][0]) > is_open.day:
                 end = next(at for at in range(begin, end) if ist_day(rows[at][0]) > is_open.day)
             if end > begin:
-                is_open.journal.append(seqs[begin:end], rows[begin:end])
-                group.written += end - begin
-                self.written_rows += end - begin
-                self._syncer.note(is_open.journal, group.since_ns)
+                self._append(is_open.journal, group, begin, end)
             if end < len(rows) or is_open.journal.payload_bytes >= self._options.part_bytes:
                 self._retire(group.connection)
             begin = end
         self.last_flush_ns = time.monotonic_ns()
         self.latency.add(self.last_flush_ns - group.since_ns)
+
+    def _append(self, journal: Journal, group: Group, begin: int, end: int) -> None:
+        before = journal.rows
+        try:
+            journal.append(group.seqs[begin:end], group.rows[begin:end])
+        finally:
+            group.written += journal.rows - before
+            self.written_rows += journal.rows - before
+        self._syncer.note(journal, group.since_ns)
 
     def _open_journal(self, connection: str, received_at: int) -> _Open:
         number = self._next_number.get(connection, 0)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MAX_BATCH_BYTES: Final = 4 << 20
 """Payload of a batch; a single longer row is a batch of its own."""
 
+MAX_WRITE_BYTES: Final = 8 << 20
+"""Batches that are encoded before they are written; more would be memory that nobody accounts for."""
+
 MAX_BATCH_ROWS: Final = 65_536
 
 _ANY_ROW: Final = Row(0, 0, Kind.BINARY, b"")
@@ -139,21 +142,29 @@ class Journal:
         """Write rows in ascending order of `seq`, in few batches; give the bytes that this took on disk.
 
         Raises:
-            DiskFullError: as all of `StorageError`, with the file cut back to the whole batches that it had.
+            DiskFullError: as all of `StorageError`, with the file cut back to its last whole batch; `rows`
+                says how many rows it has.
         """
+        before = self.size
         chunks: list[Any] = []
+        done = waiting = 0
         for begin, end in _split(rows):
             batch = build_batch(seqs[begin:end], rows[begin:end])
             chunks += self._encoder.encode(batch, first_seq=seqs[begin], last_seq=seqs[end - 1])
+            waiting += batch.nbytes
+            if waiting >= MAX_WRITE_BYTES or end == len(rows):
+                self._write(chunks, rows[done:end])
+                chunks, done, waiting = [], end, 0
+        return self.size - before
+
+    def _write(self, chunks: list[Any], rows: Sequence[Row]) -> None:
         try:
-            written = self._files.append(self.file, chunks)
+            self.size += self._files.append(self.file, chunks)
         except StorageError:
             self._files.truncate(self.file, self.size)
             raise
-        self.size += written
         self.rows += len(rows)
         self.payload_bytes += sum(len(row.payload) for row in rows)
-        return written
 
     def sync(self) -> None:
         """Return when what has been appended survives a power cut."""

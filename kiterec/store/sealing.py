@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +61,6 @@ class Sealing:
             self._seal(connection, number, WRITING)
 
     def _run(self) -> None:
-        _step_back()
         while (job := self._jobs.get()) is not None:
             self._seal(*job)
 
@@ -82,12 +79,6 @@ class Sealing:
         except Exception as error:
             self.unsealed[connection, number] = str(error)
             logger.exception("a journal stays unsealed connection=%s part=%d", connection, number)
-
-
-def _step_back() -> None:
-    """Let this thread run only when those that receive and write do not want to."""
-    if sys.platform == "linux":  # elsewhere the priority is one of the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def note_sealed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import shutil
 import threading
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -149,6 +150,7 @@ class RecordingWriter:
         for name in (label, *connections):
             check_connection_name(name)
         locks: list[FolderLock] = []
+        folder: RecordingFolder | None = None
         try:
             out.mkdir(parents=True, exist_ok=True)
             locks.append(FolderLock(out, label=label).acquire())
@@ -166,13 +168,13 @@ class RecordingWriter:
                 files.make_folder(folder.connection_folder(name))
             save_manifest(folder.path, manifest, files=files)
             files.sync_folder(folder.path.parent)
-        except (OSError, StorageError) as error:
+        except BaseException as error:
+            if folder is not None:
+                shutil.rmtree(folder.path, ignore_errors=True)
             for lock in locks:
                 lock.release()
-            raise SetupError(f"cannot record into {out}: {error}") from error
-        except BaseException:
-            for lock in locks:
-                lock.release()
+            if isinstance(error, (OSError, StorageError)):
+                raise SetupError(f"cannot record into {out}: {error}") from error
             raise
         return cls(folder, manifest, locks, options=options, clock=clock, files=files)
 
@@ -278,7 +280,10 @@ class RecordingWriter:
 
     def _tell_failure(self, error: StorageError) -> None:
         for callback in self._failure_callbacks:
-            callback(error)
+            try:
+                callback(error)
+            except Exception:
+                logger.exception("a failure callback failed path=%s", self.path)
 
 
 def _make_folder(out: Path, label: str, clock: Clock, files: Files) -> RecordingFolder:

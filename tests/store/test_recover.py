@@ -102,7 +102,7 @@ def test_a_crash_between_any_two_operations_of_recovery_loses_nothing(tmp_path: 
 
 
 def test_a_writer_that_dies_between_any_two_operations_leaves_what_it_had_written(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.store.die_between", str(tmp_path), "3"]
+    command = [sys.executable, "-m", "tests.store.die_between", str(tmp_path), "4"]
     subprocess.run(command, check=True, timeout=100)
     sent = {f"main-{n}": [row.payload for row in ROWS[n::2]] for n in range(2)}
     complete = 0

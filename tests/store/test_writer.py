@@ -317,3 +317,36 @@ def test_the_instrument_dump_is_kept_with_its_types(tmp_path: Path) -> None:
     assert table.schema.types == list(INSTRUMENT_COLUMNS.values())
     assert table.column("expiry").null_count == 1
     assert table.column("name").to_pylist() == ["INFOSYS", ""]
+
+
+def test_a_failed_start_leaves_no_recording_behind(tmp_path: Path) -> None:
+    files = RefusingFiles("sync", ".json.tmp")
+    files.refusing = True
+    with pytest.raises(SetupError, match="cannot sync"):
+        new_writer(tmp_path, files=files)
+    assert sorted(path.name[:4] for path in tmp_path.rglob("*")) == [".tes", "date"]
+    new_writer(tmp_path).close()
+
+
+def test_callbacks_that_fail_do_not_stop_the_writing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = new_writer(tmp_path, memory_budget=1000)
+    writer.on_pressure(lambda paused: 1 // 0)
+    for row in make_rows(50):
+        writer.append("c", row)
+    assert writer.close().rows == 50
+    assert "a back-pressure callback failed" in caplog.text
+
+
+def test_a_row_that_cannot_be_written_ends_the_recording_with_a_reason(tmp_path: Path) -> None:
+    writer = new_writer(tmp_path)
+    failures: list[StorageError] = []
+    writer.on_failure(failures.append)
+    writer.append("c", make_rows(1)[0])
+    wait_until(lambda: writer.stats().written_rows == 1)
+    writer.append("c", Row(2**70, 0, Kind.BINARY, b"no such time"))
+    wait_until(lambda: bool(failures))
+    assert "the writer failed on rows of c" in str(failures[0])
+    summary = writer.close()
+    assert (summary.rows, summary.lost_rows, summary.status) == (1, 1, Status.COMPLETE)
