@@ -84,6 +84,10 @@ class Carry:
             found[:, known] = self._values[:, at[known]]
         return found
 
+    def items(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give all keys, ascending, and their values, one row a value."""
+        return self._keys, self._values
+
     def set(self, keys: NDArray[np.int64], *values: NDArray[np.int64]) -> None:
         """Remember the values of keys, each of which comes once."""
         every = np.concatenate([keys, self._keys])
