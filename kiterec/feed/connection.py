@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from kiterec.feed.config import ENVIRONMENT_PROXY
 from kiterec.feed.failure import Failure, of_network, of_status
-from kiterec.feed.protocol import NO_CLOSE_FRAME
+from kiterec.feed.state import NO_CLOSE_FRAME
 from kiterec.feed.steps import Ended
 
 if TYPE_CHECKING:

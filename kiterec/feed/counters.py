@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kiterec.feed.events import Connected, Gap, Lost, Refused
+
+if TYPE_CHECKING:
+    from kiterec.feed.events import FeedEvent
 
 
 @dataclass(slots=True)
@@ -36,3 +42,15 @@ class Counters:
     unwritten: int = 0
     ticks: int = 0
     undecoded: int = 0
+
+    def note(self, event: FeedEvent) -> None:
+        """Count an event."""
+        match event:
+            case Connected():
+                self.connects += 1
+            case Lost(wanted=False):
+                self.losses += 1
+            case Gap():
+                self.gaps += 1
+            case Refused():
+                self.refusals += 1

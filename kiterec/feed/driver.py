@@ -12,9 +12,9 @@ from kiterec.clock import NS_PER_S
 from kiterec.errors import FeedError
 from kiterec.feed.connection import ConnectionClosed, describe_end, describe_failure, open_socket
 from kiterec.feed.counters import Counters
-from kiterec.feed.events import Connected, Gap, Instant, Lost, Refused, Stopped
+from kiterec.feed.events import Instant, Stopped
 from kiterec.feed.failure import Failure, FailureKind, of_network, of_status
-from kiterec.feed.protocol import NO_CLOSE_FRAME, ConnectionProtocol, State
+from kiterec.feed.state import NO_CLOSE_FRAME, State
 from kiterec.feed.steps import (
     Abort,
     Action,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from kiterec.feed.config import FeedConfig
     from kiterec.feed.connection import ClientConnection
     from kiterec.feed.events import FeedEvent
+    from kiterec.feed.protocol import ConnectionProtocol
     from kiterec.feed.sink import FrameSink
 
 logger = logging.getLogger(__name__)
@@ -295,15 +296,7 @@ class Driver:
         self._on_text(self.name, message, Instant(row.received_at, row.monotonic_ns))
 
     def _report(self, event: FeedEvent) -> None:
-        counters = self.counters
-        if isinstance(event, Connected):
-            counters.connects += 1
-        elif isinstance(event, Lost):
-            counters.losses += not event.wanted
-        elif isinstance(event, Gap):
-            counters.gaps += 1
-        elif isinstance(event, Refused):
-            counters.refusals += 1
+        self.counters.note(event)
         row = event.row()
         if row is not None:
             self.write(row)

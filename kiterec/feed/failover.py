@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from kiterec.clock import NS_PER_S
 from kiterec.feed.events import Moved
-from kiterec.feed.protocol import State
+from kiterec.feed.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

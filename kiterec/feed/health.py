@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from kiterec.feed.protocol import State
+from kiterec.feed.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,7 @@ from kiterec.feed.fleet import Fleet
 from kiterec.feed.hub import Hub
 from kiterec.feed.outlets import Outlets
 from kiterec.feed.overview import Overview
-from kiterec.feed.protocol import State
+from kiterec.feed.state import State
 from kiterec.feed.steps import NewToken
 from kiterec.feed.subscriptions import Subscriptions, account_of
 from kiterec.feed.wishes import Wishes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kiterec.clock import NS_PER_S
 from kiterec.feed.health import Health, HealthStatus, judge
-from kiterec.feed.protocol import State
+from kiterec.feed.state import State
 from kiterec.feed.stats import ConnectionStats, FeedStats, add_counters, add_rates
 from kiterec.feed.subscriptions import account_of
 

@@ -7,8 +7,7 @@ does no harm). Nothing here knows a socket, a clock or a secret.
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from kiterec.clock import NS_PER_S
 from kiterec.feed.events import (
@@ -26,6 +25,7 @@ from kiterec.feed.events import (
 from kiterec.feed.failure import FailureKind, of_network
 from kiterec.feed.hearing import Hearing
 from kiterec.feed.outage import Outage
+from kiterec.feed.state import NO_CLOSE_FRAME, State
 from kiterec.feed.steps import (
     Abort,
     Action,
@@ -56,21 +56,6 @@ if TYPE_CHECKING:
     from kiterec.feed.config import FeedConfig
     from kiterec.feed.failure import Failure
     from kiterec.wire.packets import Mode
-
-NO_CLOSE_FRAME: Final = 1006
-
-
-class State(StrEnum):
-    """Where a connection is in its life."""
-
-    IDLE = "idle"
-    CONNECTING = "connecting"
-    OPEN = "open"
-    WAITING = "waiting"  # for the next attempt
-    REFUSED = "refused"  # its access token is; another one wakes it
-    CLOSING = "closing"
-    STOPPED = "stopped"
-    GAVE_UP = "gave_up"  # after max_attempts
 
 
 class ConnectionProtocol:
@@ -106,9 +91,7 @@ class ConnectionProtocol:
         self.renewable = renewable
         self._hearing = Hearing(int(config.silence_limit_s * NS_PER_S))
         self._outage = Outage()
-        self._telling = Telling(config.subscribe_chunk)
-        self._tell_at: int | None = None
-        self._told_until = 0  # before this nothing more is said
+        self._telling = Telling(config.subscribe_chunk, pause_ns=int(config.subscribe_interval_s * NS_PER_S))
         self._deadline: int | None = None
         self._opened_at = 0
         self._told_once = False  # in this epoch
@@ -134,21 +117,11 @@ class ConnectionProtocol:
         return self._telling.pending
 
     @property
-    def finished(self) -> bool:
-        """Tell whether it will never act again by itself or at `NewToken`."""
-        return self.state is State.STOPPED
-
-    @property
     def hopeless(self) -> bool:
         """Tell whether nothing comes any more unless somebody helps."""
         return self.state in {State.STOPPED, State.GAVE_UP} or (
             self.state is State.REFUSED and not self.renewable
         )
-
-    @property
-    def welcoming(self) -> bool:
-        """Tell whether new instruments belong here: it is open, or on its way to be."""
-        return self.state not in {State.REFUSED, State.GAVE_UP, State.CLOSING, State.STOPPED}
 
     def heard(self, received_at: int, monotonic_ns: int) -> None:
         """Note a message of any kind."""
@@ -247,22 +220,13 @@ class ConnectionProtocol:
         if self.state is not State.OPEN:
             return []  # all that is wanted is told after the connect
         self._telling.touch(event.tokens)
-        if self._tell_at is not None:
-            return []
-        if at.monotonic_ns < self._told_until:  # many small calls become few requests
-            self._tell_at = self._told_until
-            return [self._next_wake()]
         return [*self._tell(at), self._next_wake()]
 
     def _tell(self, at: Instant) -> list[Action]:
-        """Say one chunk of what the server does not know yet; the last one closes the gap."""
-        sends: list[Action] = [Send(text) for text in self._telling.next_chunk(self._wanted)]
-        if sends:
-            self._told_until = at.monotonic_ns + int(self._config.subscribe_interval_s * NS_PER_S)
+        """Say what may be said now; the last chunk closes the gap."""
+        sends: list[Action] = [Send(text) for text in self._telling.speak(self._wanted, at.monotonic_ns)]
         if self._telling.pending:
-            self._tell_at = self._told_until
             return sends
-        self._tell_at = None
         if sends or not self._told_once:
             sends.append(Report(Subscribed(connection=self.name, at=at, instruments=len(self._wanted))))
         self._told_once = True
@@ -294,7 +258,7 @@ class ConnectionProtocol:
     # --- time ---
 
     def _next_wake(self) -> WaitUntil:
-        times = [time for time in (self._hearing.limit_at, self._tell_at) if time is not None]
+        times = [time for time in (self._hearing.limit_at, self._telling.due_ns) if time is not None]
         self._deadline = min(times, default=None)
         return WaitUntil(self._deadline)
 
@@ -323,8 +287,7 @@ class ConnectionProtocol:
             silent = Silent(connection=self.name, at=at, silent_for_s=silent_s)
             reason = f"nothing was heard for {silent_s:.1f} s, the limit is {limit_s:g} s"
             return [Report(silent), Abort(), *self._on_ended(Ended(NO_CLOSE_FRAME, reason), at)]
-        told = self._tell(at) if self._tell_at is not None and at.monotonic_ns >= self._tell_at else []
-        return [*told, self._next_wake()]
+        return [*(self._tell(at) if self._telling.pending else []), self._next_wake()]
 
     # --- the end ---
 
@@ -339,7 +302,6 @@ class ConnectionProtocol:
         lived_ns = self.last_heard.monotonic_ns - self._opened_at
         if lived_ns > self._config.backoff_initial_s * NS_PER_S:
             self._begin_anew()
-        self._tell_at = None
         return [lost, *self._retry(event.reason, at)]
 
     def _lost(self, event: Ended, at: Instant, *, wanted: bool) -> Report:

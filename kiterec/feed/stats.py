@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from kiterec.feed.latency import LatencySummary
-    from kiterec.feed.protocol import State
+    from kiterec.feed.state import State
 
 SHORT_WINDOW_S: Final = 1
 LONG_WINDOW_S: Final = 60

@@ -15,11 +15,14 @@ class Telling:
     """The difference between wanted and told, in chunks.
 
     Args:
-        chunk: instruments at most in one call of `next_chunk`.
+        chunk: instruments at most in what is said at once.
+        pause_ns: so long nothing more is said then; many small wishes become few requests.
     """
 
-    def __init__(self, chunk: int) -> None:
+    def __init__(self, chunk: int, *, pause_ns: int) -> None:
         self._chunk = chunk
+        self._pause_ns = pause_ns
+        self._not_before = 0
         self._told: dict[int, Mode] = {}
         self._touched: dict[int, None] = {}  # in the order of the wishes
 
@@ -28,8 +31,14 @@ class Telling:
         """Count the instruments that may have to be told."""
         return len(self._touched)
 
+    @property
+    def due_ns(self) -> int | None:
+        """Give when there is something to say; None with nothing to say."""
+        return self._not_before if self._touched else None
+
     def restart(self, wanted: Mapping[int, Mode]) -> None:
         """Begin an epoch: the server knows nothing of us."""
+        self._not_before = 0
         self._told.clear()
         self._touched = dict.fromkeys(wanted)
 
@@ -37,8 +46,16 @@ class Telling:
         """Look at these again."""
         self._touched.update(dict.fromkeys(tokens))
 
-    def next_chunk(self, wanted: Mapping[int, Mode]) -> list[str]:
-        """Give the requests for the next instruments, and take them as told."""
+    def speak(self, wanted: Mapping[int, Mode], now_ns: int) -> list[str]:
+        """Give the requests for the next instruments, and take them as told; nothing before `due_ns`."""
+        if now_ns < self._not_before:
+            return []
+        texts = self._next_chunk(wanted)
+        if texts:
+            self._not_before = now_ns + self._pause_ns
+        return texts
+
+    def _next_chunk(self, wanted: Mapping[int, Mode]) -> list[str]:
         gone: list[int] = []
         new: list[int] = []
         modes: dict[Mode, list[int]] = {}

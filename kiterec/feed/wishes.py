@@ -46,7 +46,7 @@ class Wishes:
         if account is not None and self.config.copies > 1:
             raise SetupError(f"account={account!r} cannot hold all {self.config.copies} copies; leave it out")
         drivers = self._fleet.drivers.values() if account is None else self._fleet.of_account(account)
-        eligible = [driver.name for driver in drivers if driver.protocol.welcoming]
+        eligible = [driver.name for driver in drivers if driver.protocol.state.welcoming]
         wanted = self.config.default_mode if mode is None else Mode(mode)
         report = self._subscriptions.subscribe(tokens, mode=wanted, eligible=eligible, partial=partial)
         self._tell([*report.placed, *report.changed])

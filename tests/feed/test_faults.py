@@ -16,7 +16,7 @@ import pytest
 from kiterec.errors import AuthError, ConnectionLostError
 from kiterec.feed.health import HealthStatus
 from kiterec.feed.manager import TickerManager
-from kiterec.feed.protocol import State
+from kiterec.feed.state import State
 from kiterec.wire.frames import HEARTBEAT, MAX_FRAME_BYTES, join_frame
 from kiterec.wire.packets import Mode
 from kiterec.wire.transcript import Kind

@@ -12,7 +12,7 @@ from kiterec.errors import CapacityError, SetupError
 from kiterec.feed.events import Gap, Moved
 from kiterec.feed.health import HealthStatus
 from kiterec.feed.manager import TickerManager
-from kiterec.feed.protocol import State
+from kiterec.feed.state import State
 from kiterec.wire.packets import Mode
 from kiterec.wire.requests import SetMode, Subscribe, Unsubscribe
 from kiterec.wire.transcript import Kind

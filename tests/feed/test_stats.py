@@ -10,7 +10,7 @@ from kiterec.clock import NS_PER_S
 from kiterec.feed.counters import Counters
 from kiterec.feed.health import HealthStatus, judge
 from kiterec.feed.manager import TickerManager
-from kiterec.feed.protocol import State
+from kiterec.feed.state import State
 from kiterec.feed.stats import ConnectionStats, RateMeter, Rates
 from kiterec.wire.frames import join_frame
 from kiterec.wire.packets import Mode
