@@ -86,11 +86,12 @@ class RecordingFolder:
         )
 
     def strangers(self) -> list[Path]:
-        """Give the files in the recording that kiterec did not name."""
+        """Give the files in the recording that kiterec did not name (what it set aside is no stranger)."""
         known = {self.path / MANIFEST_NAME, self.instruments_path}
         for connection in self.connections():
             known |= {file.path for file in self.files(connection)}
-        return sorted(path for path in self.path.rglob("*") if path.is_file() and path not in known)
+        found = (path for path in self.path.rglob("*") if path.is_file() and path not in known)
+        return sorted(path for path in found if not path.name.endswith(DAMAGED))
 
 
 def check_connection_name(name: str) -> None:

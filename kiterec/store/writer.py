@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-import platform
 import shutil
 import threading
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from kiterec.clock import SYSTEM_CLOCK, Clock, ist, utc
+from kiterec.clock import SYSTEM_CLOCK, Clock, utc
 from kiterec.errors import SetupError, StorageError
 from kiterec.store.committer import Committer
 from kiterec.store.files import FILES, Files
@@ -24,6 +19,7 @@ from kiterec.store.manifest import Manifest, Status, save_manifest
 from kiterec.store.options import StoreOptions
 from kiterec.store.row_queue import RowQueue
 from kiterec.store.sealing import Sealing
+from kiterec.store.start import new_folder, new_manifest
 from kiterec.store.summary import Summary, summarize
 from kiterec.store.syncer import Syncer
 
@@ -154,9 +150,9 @@ class RecordingWriter:
         try:
             out.mkdir(parents=True, exist_ok=True)
             locks.append(FolderLock(out, label=label).acquire())
-            folder = _make_folder(out, label, clock, files)
+            folder = new_folder(out, label, clock, files)
             locks.append(FolderLock(folder.path).acquire())
-            manifest = _new_manifest(
+            manifest = new_manifest(
                 label=label,
                 accounts=accounts,
                 connections=connections,
@@ -284,44 +280,3 @@ class RecordingWriter:
                 callback(error)
             except Exception:
                 logger.exception("a failure callback failed path=%s", self.path)
-
-
-def _make_folder(out: Path, label: str, clock: Clock, files: Files) -> RecordingFolder:
-    now = ist(clock.now_ns())
-    day = out / f"date={now:%Y-%m-%d}"
-    if not day.exists():
-        files.make_folder(day)
-        files.sync_folder(out)
-    name = f"recording={now:%H%M%S}-{label}"
-    path = day / name
-    number = 2
-    while path.exists():
-        path = day / f"{name}-{number}"
-        number += 1
-    files.make_folder(path)
-    return RecordingFolder(path)
-
-
-def _new_manifest(
-    *,
-    label: str,
-    accounts: Sequence[str],
-    connections: Sequence[str],
-    details: Mapping[str, Any],
-    options: StoreOptions,
-    clock: Clock,
-) -> Manifest:
-    return Manifest(
-        versions={
-            "kiterec": version("kiterec"),
-            "python": platform.python_version(),
-            "pyarrow": pa.__version__,
-        },
-        label=label,
-        host=platform.node(),
-        created_at=utc(clock.now_ns()),
-        accounts=list(accounts),
-        connections=list(connections),
-        limits=options.limits(),
-        details={"pid": os.getpid(), **details},
-    )
