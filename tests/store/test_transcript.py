@@ -8,8 +8,10 @@ import pyarrow as pa
 import pytest
 
 from kiterec.errors import CorruptPartError, ManifestError, StorageError
-from kiterec.store.folder import PART, RecordingFolder
+from kiterec.store.folder import JOURNAL, PART, RecordingFolder
+from kiterec.store.journal import Journal
 from kiterec.store.packet_count import count_batch, declared_packets
+from kiterec.store.recover import recover
 from kiterec.store.schema import READ_SCHEMA
 from kiterec.store.transcript import read_transcript
 from kiterec.wire.transcript import Kind, Row
@@ -94,6 +96,18 @@ def test_an_unfinished_recording_is_merged_from_its_journals(tmp_path: Path) -> 
     rows = transcript(folder.path)
     assert [seq for _, seq, *_ in rows] == list(range(60))
     assert [connection for connection, *_ in rows[:3]] == ["a", "b", "c"]
+
+
+def test_parts_that_end_at_different_places_are_merged_in_order(tmp_path: Path) -> None:
+    folder = journal_folder(tmp_path / "r", connections=["a", "b"], batches=1, rows=1)
+    rows = make_rows(20)
+    for connection, numbers in (("a", [range(2, 12, 2), range(12, 22, 2)]), ("b", [range(3, 22, 2)])):
+        for number, seqs in enumerate(numbers, start=1):
+            journal = Journal(folder.file(connection, number, JOURNAL))
+            journal.append(list(seqs), rows[: len(seqs)])
+            journal.close()
+    recover(folder.path)
+    assert [seq for _, seq, *_ in transcript(folder.path)] == list(range(22))
 
 
 def test_a_folder_of_recordings_is_no_recording_but_names_one(recording: Path, tmp_path: Path) -> None:
