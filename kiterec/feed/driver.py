@@ -110,6 +110,11 @@ class Driver:
                 self._todo.append(action)
         self._awake.set()
 
+    @property
+    def held(self) -> bool:
+        """Tell whether reading stands still on purpose."""
+        return bool(self._holders)
+
     def hold(self, holder: object) -> None:
         """Stop reading until every holder has released: the server is slowed by TCP, nothing is lost."""
         self._holders.add(holder)

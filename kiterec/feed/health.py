@@ -49,7 +49,7 @@ def judge(
         connections: by name.
         silence_limit_s: half of it without a message is worth a word.
         why: what last went wrong on each connection that is not open.
-        held: reading stands still because the recording cannot keep up.
+        held: reading stands still on purpose, on one connection at least.
         dropped: items that consumers have lost since the last look.
     """
     reasons: list[str] = []
@@ -68,7 +68,7 @@ def judge(
         if stats.pending:
             reasons.append(f"{name} has {stats.pending:,} instruments still to be told")
     if held:
-        reasons.append("reading stands still: what takes the frames cannot keep up")
+        reasons.append("reading stands still: the recording or a blocking consumer cannot keep up")
     if dropped:
         reasons.append(f"consumers that were too slow lost {dropped:,} items")
     if not working:

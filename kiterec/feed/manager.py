@@ -103,6 +103,7 @@ class TickerManager(Wishes, Outlets):
         self._news = asyncio.Event()
         self._started = False
         self._stopped = False
+        self._paused = False
         self._upkeep: asyncio.Task[None] | None = None
         self._add_all(accounts)
 
@@ -211,6 +212,8 @@ class TickerManager(Wishes, Outlets):
         self._hub.route()
         if self._started and not self._stopped:
             for driver in drivers:
+                if self._paused:
+                    driver.hold(self)
                 self._fleet.launch(driver)
 
     async def remove_account(self, name: str) -> tuple[int, ...]:
@@ -251,13 +254,13 @@ class TickerManager(Wishes, Outlets):
 
     def pause_reading(self) -> None:
         """Stop reading every socket: TCP slows the server, and nothing is lost. For back-pressure."""
-        self._overview.held = True
+        self._paused = True
         for driver in self._fleet.running():
             driver.hold(self)
 
     def resume_reading(self) -> None:
         """Read again; each connection writes a `backpressure` row with both ends."""
-        self._overview.held = False
+        self._paused = False
         for driver in self._fleet.running():
             driver.release(self)
 

@@ -28,11 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True, kw_only=True)
 class Overview:
-    """Takes a sample a second, and answers at any time.
-
-    Attributes:
-        held: reading stands still because somebody asked for it.
-    """
+    """Takes a sample a second, and answers at any time."""
 
     config: FeedConfig
     clock: Clock
@@ -40,7 +36,6 @@ class Overview:
     subscriptions: Subscriptions
     hub: Hub
     troubles: Mapping[str, str]
-    held: bool = False
     _dropped: deque[int] | None = None
     _status: HealthStatus = HealthStatus.CRITICAL
 
@@ -77,7 +72,7 @@ class Overview:
             {name: self._connection(driver) for name, driver in self.fleet.drivers.items()},
             silence_limit_s=self.config.silence_limit_s,
             why=self.troubles,
-            held=self.held,
+            held=any(driver.held for driver in self.fleet.running()),
             dropped=self.hub.dropped - self._dropped[0] if self._dropped else 0,
         )
 

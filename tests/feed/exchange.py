@@ -143,6 +143,8 @@ class Exchange:
 
     Attributes:
         answers: HTTP statuses for the next connects; 101 lets one through; an empty queue lets all in.
+        tokens: access tokens that are let in; None lets all in.
+        location: where a refused client is sent instead.
         heartbeat_s: None sends none.
         snapshots: answer a subscribe with a packet of each instrument.
         sessions: of all clients so far.
@@ -153,6 +155,7 @@ class Exchange:
     ) -> None:
         self.answers: deque[int] = deque()
         self.tokens: set[str] | None = None
+        self.location = ""
         self.heartbeat_s = heartbeat_s
         self.snapshots = snapshots
         self.greet = greet
@@ -201,7 +204,12 @@ class Exchange:
         token = request.path.partition("access_token=")[2].partition("&")[0]
         if self.tokens is not None and token not in self.tokens:
             status = 403
-        return None if status == 101 else websocket.respond(HTTPStatus(status), "no\n")
+        if status == 101:
+            return None
+        response = websocket.respond(HTTPStatus(status), "no\n")
+        if self.location:
+            response.headers["Location"] = self.location
+        return response
 
     async def _serve(self, websocket: ServerConnection) -> None:
         session = Session(websocket)

@@ -8,6 +8,7 @@ import gc
 import logging
 import random
 import socket
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -264,8 +265,102 @@ def test_other_answers_are_tried_again(status: int) -> None:
     run(main())
 
 
-async def _gives_up(url: str) -> str:
-    async with TickerManager([account()], quick(url, max_attempts=2)) as manager:
+def test_a_redirect_is_not_followed_for_it_would_take_the_secrets_elsewhere() -> None:
+    async def main() -> None:
+        async with Exchange() as exchange, Exchange() as elsewhere:
+            exchange.location = f"{elsewhere.url}/?api_key=x&access_token=y"
+            exchange.answers.append(302)
+            async with feed(exchange) as (manager, sink):
+                await told(exchange, 0)
+                await sink.has(Kind.GAP)
+                assert "HTTP 302" in sink.lifecycle(Kind.GAP)[0]["reason"]
+                await manager.ready()
+            assert elsewhere.requests == []
+
+    run(main())
+
+
+@contextlib.asynccontextmanager
+async def http_proxy(status: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Give a proxy that answers CONNECT with a status, and passes everything on after 200."""
+    asked: list[bytes] = []
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.append(head)
+        writer.write(b"HTTP/1.1 " + status + b"\r\n\r\n")
+        if not status.startswith(b"200"):
+            writer.close()
+            return
+        host, _, port = head.split()[1].decode().partition(":")
+        upstream, onward = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(pipe(reader, onward), pipe(upstream, writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://me:S3CRET@127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def test_a_proxy_is_used_when_it_is_asked_for() -> None:
+    async def main() -> None:
+        async with Exchange() as exchange, http_proxy(b"200 OK") as (proxy, asked):
+            async with feed(exchange, proxy=proxy):
+                await told(exchange, 0)
+            assert asked[0].startswith(b"CONNECT 127.0.0.1:")
+            assert b"Proxy-Authorization: Basic" in asked[0]
+
+    run(main())
+
+
+def test_a_proxy_that_refuses_is_named_without_its_password() -> None:
+    async def main() -> str:
+        async with http_proxy(b"407 Proxy Authentication Required") as (proxy, _):
+            return await _gives_up("ws://127.0.0.1:9", proxy=proxy)
+
+    words = run(main())
+    assert "the proxy did not let us through" in words
+    assert "S3CRET" not in words
+
+
+def test_a_jump_of_the_wall_clock_by_an_hour_costs_nothing() -> None:
+    class Jumping:
+        shift_ns = 0
+        monotonic_ns = staticmethod(time.monotonic_ns)
+
+        def now_ns(self) -> int:
+            return time.time_ns() + self.shift_ns
+
+    async def main() -> None:
+        clock, sink = Jumping(), Sink()
+        async with Exchange(heartbeat_s=0.01) as exchange:
+            config = quick(exchange.url)
+            async with TickerManager([account()], config, sink=sink, clock=clock) as manager:
+                for hours in (1, -1, 0):
+                    clock.shift_ns = hours * 3600 * 10**9
+                    await sink.has(Kind.BINARY, len(sink.payloads(Kind.BINARY)) + 10)
+                assert manager.stats().total.losses == 0
+                assert manager.health().status is HealthStatus.HEALTHY
+        rows = [row for _, row in sink.rows]
+        steady = [row.monotonic_ns for row in rows]
+        assert steady == sorted(steady)
+        wall = [row.received_at for row in rows]
+        assert max(wall) - min(wall) > 7000 * 10**9
+
+    run(main())
+
+
+async def _gives_up(url: str, **changes: Any) -> str:
+    async with TickerManager([account()], quick(url, max_attempts=2, **changes)) as manager:
         with pytest.raises(ConnectionLostError) as caught:
             await manager.ready()
     return str(caught.value)

@@ -119,6 +119,7 @@ def test_a_blocking_consumer_loses_nothing_stops_the_reading_and_is_no_silence()
                         if isinstance(event, Lost):
                             break
                 assert len(sink.payloads(Kind.BINARY)) < 10
+                assert any("blocking consumer" in reason for reason in manager.health().reasons)
                 assert manager.stats().connections["main-0"].counters.losses == 0
                 got = [item.payload for item in await take(blocking, 100)]
                 assert got == [frame(number) for number in range(100)]
