@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from kiterec.clock import to_ns
 from kiterec.ticks.schema import INSTANT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
 
@@ -21,7 +23,7 @@ def asof(ticks: pl.LazyFrame, time: datetime) -> pl.LazyFrame:
         is one packet as it came: where the last one was of a lower mode, the fields that it lacks are null.
 
     Args:
-        ticks: the tick table, in its order.
+        ticks: the tick table of one recording, or some of its rows.
         time: with a zone.
 
     Raises:
@@ -29,8 +31,20 @@ def asof(ticks: pl.LazyFrame, time: datetime) -> pl.LazyFrame:
     """
     until = pl.lit(to_ns(time), pl.Int64()).cast(INSTANT)
     known = ticks.filter(pl.col("received_at") <= until)
-    names = ticks.collect_schema().names()
-    last = known.group_by("instrument_token", maintain_order=True).agg(
-        pl.all().exclude("instrument_token").last()
-    )
-    return last.select(names).sort("instrument_token")
+    place = pl.col("seq").cast(pl.UInt64) * 65_536 + pl.col("packet")
+
+    def source(
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,  # noqa: ARG001 - there is a row an instrument
+    ) -> Iterator[pl.DataFrame]:
+        # Where they are is found first, so that only these packets are decoded whole.
+        last = known.group_by("instrument_token").agg(place.max().alias("place")).collect(engine="streaming")
+        found = known.filter(place.is_in(last["place"].implode())).collect(engine="streaming")
+        found = found.sort("instrument_token")
+        found = found if predicate is None else found.filter(predicate)
+        found = found if n_rows is None else found.head(n_rows)
+        yield found if with_columns is None else found.select(with_columns)
+
+    return register_io_source(source, schema=ticks.collect_schema(), explain_name="KITEREC ASOF")
