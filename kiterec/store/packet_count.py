@@ -99,7 +99,8 @@ def count_batch(batch: pa.RecordBatch) -> Counts:
     if not batch.num_rows:
         return Counts()
     kinds, payloads = batch.column("kind"), batch.column("payload")
-    codes = kinds.indices.to_numpy(zero_copy_only=False)
+    # Not to_numpy(), which loads pandas where it is installed, in the middle of a recording.
+    codes = np.frombuffer(kinds.indices.buffers()[1], np.int8)[kinds.indices.offset :][: len(kinds)]
     _, lengths = payload_lengths(payloads)
     binary = codes == KIND_CODES[Kind.BINARY]
     heartbeats = int((binary & (lengths < 2)).sum())

@@ -144,3 +144,13 @@ def test_counts_do_not_take_text_for_frames() -> None:
     counts = count_batch(build_batch(range(3), rows))
     assert (counts.ticks, counts.frames, counts.heartbeats, counts.texts) == (5, 1, 1, 1)
     assert counts.kinds == {"binary": 2, "text": 1}
+
+
+def test_counts_of_a_slice_are_those_of_its_rows() -> None:
+    from kiterec.store.journal import build_batch
+
+    kinds = [Kind.TEXT, Kind.BINARY, Kind.SENT, Kind.BINARY]
+    batch = build_batch(range(4), [Row(1, 1, kind, b"\0\1\0\0") for kind in kinds])
+    assert count_batch(batch.slice(1, 2)).kinds == {"binary": 1, "sent": 1}
+    assert count_batch(batch.slice(3)).kinds == {"binary": 1}
+    assert count_batch(batch.slice(4)).rows == 0
