@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from kiterec.clock import NS_PER_S
-from kiterec.feed.events import Connected, Gap, Lost, Moved, Refused, RetryIn, Stopped
+from kiterec.errors import AuthError, ConnectionLostError, StaleFeedError, TooManyConnectionsError
+from kiterec.feed.events import Connected, Connecting, Gap, Lost, Moved, Refused, RetryIn, Silent, Stopped
+from kiterec.feed.subscriptions import account_of
 
 if TYPE_CHECKING:
+    from kiterec.errors import FeedError
     from kiterec.feed.events import FeedEvent
 
 logger = logging.getLogger(__name__)
@@ -23,9 +27,19 @@ class Chronicle:
 
     def __init__(self) -> None:
         self.troubles: dict[str, str] = {}
+        self._errors: dict[str, type[FeedError]] = {}
+
+    def error(self, connection: str) -> FeedError:
+        """Give what a connection failed with, as an error to be raised."""
+        kind = self._errors.get(connection, ConnectionLostError)
+        reason = self.troubles.get(connection, "it was given up")
+        if kind is AuthError:
+            return AuthError(f"account {account_of(connection)}: {reason}")
+        return kind(f"{connection}: {reason}")
 
     def note(self, event: FeedEvent) -> None:
         """Take an event."""
+        self._judge(event)
         name = event.connection
         match event:
             case Connected(epoch=epoch):
@@ -51,3 +65,14 @@ class Chronicle:
                 logger.warning("connection=%s moved %d instruments %s %s", name, len(tokens), why, target)
             case _:
                 logger.debug("connection=%s %s", name, type(event).__name__)
+
+    def _judge(self, event: FeedEvent) -> None:
+        match event:
+            case Connecting() | Connected():
+                self._errors.pop(event.connection, None)
+            case Silent():
+                self._errors[event.connection] = StaleFeedError
+            case Refused(status=HTTPStatus.FORBIDDEN):
+                self._errors[event.connection] = AuthError
+            case Refused(status=HTTPStatus.TOO_MANY_REQUESTS):
+                self._errors[event.connection] = TooManyConnectionsError

@@ -50,7 +50,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_READING_TURNS: Final = 4  # of the event loop: poll, take bytes, wake the reader, note the message
+_READING_TURNS: Final = (
+    8  # of the event loop; four do it: poll, take bytes, wake the reader, note the message
+)
 
 
 class Driver:

@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING, Self
 
 from kiterec.clock import SYSTEM_CLOCK
-from kiterec.errors import AuthError, ConnectionLostError, SetupError
+from kiterec.errors import SetupError
 from kiterec.feed.chronicle import Chronicle
 from kiterec.feed.config import FeedConfig
 from kiterec.feed.consumers import SeenBefore
@@ -167,6 +167,8 @@ class TickerManager(Wishes, Outlets):
         Raises:
             AuthError: every access token is refused.
             ConnectionLostError: every connection was given up.
+            TooManyConnectionsError: likewise, and the last failure was a 429.
+            StaleFeedError: likewise, and the last failure was silence.
         """
         await self.until(
             lambda: (
@@ -191,14 +193,8 @@ class TickerManager(Wishes, Outlets):
         drivers = list(self._fleet.drivers.values())
         if self._stopped or not drivers or not all(driver.protocol.hopeless for driver in drivers):
             return None
-        refused = next((d.name for d in drivers if d.protocol.state is State.REFUSED), None)
-        if refused is not None:
-            return AuthError(
-                f"account {account_of(refused)}: {self._chronicle.troubles.get(refused, 'refused')}"
-            )
-        return ConnectionLostError(
-            f"{drivers[0].name}: {self._chronicle.troubles.get(drivers[0].name, 'given up')}"
-        )
+        refused = (driver for driver in drivers if driver.protocol.state is State.REFUSED)
+        return self._chronicle.error(next(refused, drivers[0]).name)
 
     # --- accounts ---
 

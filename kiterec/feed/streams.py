@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from kiterec.wire.transcript import Kind
 
-DEFAULT_SIZE: Final = 1024
+DEFAULT_SIZE: Final = 256
+"""At the real rate of 12 frames a second more than 20 s, and no more than 50 MB of the largest ones."""
 
 
 class Frame(NamedTuple):

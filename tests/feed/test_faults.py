@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kiterec.errors import AuthError, ConnectionLostError
+from kiterec.errors import AuthError, ConnectionLostError, StaleFeedError, TooManyConnectionsError
 from kiterec.feed.health import HealthStatus
 from kiterec.feed.manager import TickerManager
 from kiterec.feed.state import State
@@ -118,8 +118,8 @@ def test_silence_of_an_open_socket_is_noticed_in_real_time() -> None:
 def test_a_heartbeat_alone_keeps_a_connection() -> None:
     async def main() -> None:
         exchange = Exchange(heartbeat_s=0.1, greet=False, snapshots=False)
-        async with exchange, feed(exchange, silence_limit_s=2) as (manager, sink):
-            await sink.until(lambda sink: sink.payloads(Kind.BINARY).count(HEARTBEAT) >= 30)
+        async with exchange, feed(exchange, silence_limit_s=1) as (manager, sink):
+            await sink.until(lambda sink: sink.payloads(Kind.BINARY).count(HEARTBEAT) >= 16)
             counters = manager.stats().total
             assert counters.heartbeats == counters.frames
             assert (counters.losses, counters.packets) == (0, 0)
@@ -249,6 +249,26 @@ def test_429_is_waited_out_until_there_is_room() -> None:
                 assert "too many connections" in refused[0]["reason"]
 
     run(main())
+
+
+def test_an_end_after_max_attempts_is_the_error_of_the_last_failure() -> None:
+    async def main() -> None:
+        async with Exchange(heartbeat_s=None, greet=False) as exchange:
+            exchange.answers.extend([429] * 5)
+            with pytest.raises(TooManyConnectionsError, match=r"main-0: gave up after 2 attempts.*too many"):
+                await _gives_up_raising(exchange.url)
+            exchange.answers.clear()
+            async with TickerManager(
+                [account()], quick(exchange.url, max_attempts=2, silence_limit_s=0.1)
+            ) as manager:
+                assert isinstance(await manager.ended(), StaleFeedError)
+
+    run(main())
+
+
+async def _gives_up_raising(url: str) -> None:
+    async with TickerManager([account()], quick(url, max_attempts=2)) as manager:
+        await manager.ready()
 
 
 @pytest.mark.parametrize("status", [400, 500, 503])
