@@ -13,7 +13,7 @@ from kiterec.errors import KiterecError, SetupError
 VERBS: Final = (
     "demo", "record", "simulate", "replay",
     "ls", "info", "ticks", "plugins",
-    "verify", "recover", "cut",
+    "verify", "recover", "cut", "merge", "prune", "export",
 )  # fmt: skip
 """Each verb is the command of its own name in the module of its own name, in the order of `--help`."""
 

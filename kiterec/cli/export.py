@@ -1,0 +1,91 @@
+"""`kiterec export`: ticks as a file for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from kiterec.cli.amounts import size
+from kiterec.cli.json_output import print_json
+from kiterec.cli.options import from_option, instruments_option, json_option, split_words
+from kiterec.cli.parameters import wall_time
+
+
+@click.command()
+@click.argument("recording", type=click.Path(path_type=Path))
+@click.option(
+    "--to", "ends", multiple=True, required=True, metavar="FILE|TIME",
+    help="A .parquet, .csv, .arrow or .duckdb file, or - for stdout. Given once more with a time: received "
+    "before; IST.",
+)  # fmt: skip
+@click.option(
+    "--format", "kind", type=click.Choice(["parquet", "csv", "arrow", "duckdb"]),
+    help="What to write.  [default: by the ending of FILE; csv to stdout]",
+)  # fmt: skip
+@click.option("--columns", metavar="NAMES", help="Of the tick table, and symbol; with commas between.")
+@instruments_option
+@from_option
+@click.option(
+    "--prices", type=click.Choice(["float", "int"]), default="float", show_default=True,
+    help="Rupees, or the integers of the wire with their divisor.",
+)  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
+@json_option
+def export(
+    *, recording: Path, ends: tuple[str, ...], kind: str | None, columns: str | None,
+    instruments: tuple[str, ...], begin: str | None, prices: Literal["float", "int"], overwrite: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Write ticks of RECORDING to a file; memory is bounded whatever the size."""
+    import kiterec
+    from kiterec.cli.progress_bar import progress_bar
+    from kiterec.cli.spans import read_span
+    from kiterec.upkeep.export import export as export_ticks
+
+    target, end = _target_and_time(ends)
+    source = kiterec.open(recording)
+    span = read_span(source, begin, end)
+    names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
+    _check_columns(names, prices)
+    with progress_bar("exporting") as progress:
+        report = export_ticks(
+            source.path, target, format=kind, columns=names, instruments=split_words(instruments) or None,
+            begin=span[0], end=span[1], prices=prices, overwrite=overwrite, progress=progress,
+        )  # fmt: skip
+    if target == "-":
+        return
+    if as_json:
+        print_json(report)
+    else:
+        click.echo(f"{report.target}: {report.rows:,} ticks, {size(report.bytes or 0)} of {report.format}")
+
+
+def _target_and_time(ends: tuple[str, ...]) -> tuple[str, str | None]:
+    """Tell the file from the time, which share a word."""
+    times = [word for word in ends if _is_time(word)]
+    targets = [word for word in ends if not _is_time(word)]
+    if len(targets) != 1 or len(times) > 1:
+        raise click.UsageError("give --to one file (or - for stdout), and at most one more --to with a time")
+    return targets[0], times[0] if times else None
+
+
+def _is_time(word: str) -> bool:
+    try:
+        wall_time(word, day_ns=0)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_columns(names: list[str] | None, prices: Literal["float", "int"]) -> None:
+    """Refuse columns that are not there; they are the user's words, not a fault of the program."""
+    from kiterec.ticks.schema import tick_schema
+
+    known = [*tick_schema(prices), "symbol"]
+    unknown = [name for name in names or [] if name not in known]
+    if unknown:
+        raise click.UsageError(f"there is no column {unknown[0]!r}; known are {', '.join(known)}")
+    if names and len(set(names)) < len(names):
+        raise click.UsageError("--columns has a name twice; give each once")
