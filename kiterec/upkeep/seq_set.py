@@ -34,6 +34,8 @@ class SeqSet:
 
     def add(self, seqs: NDArray[np.uint64]) -> None:
         """Add positions, in any order."""
+        if not seqs.size:
+            return
         pages = seqs // np.uint64(PAGE_BITS)
         places = (seqs % np.uint64(PAGE_BITS)).astype(np.intp)
         order = np.argsort(pages, kind="stable")
