@@ -50,9 +50,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_READING_TURNS: Final = (
-    8  # of the event loop; four do it: poll, take bytes, wake the reader, note the message
-)
+# Turns of the event loop; four are enough: poll, take bytes, wake the reader, note the message.
+_READING_TURNS: Final = 8
 
 
 class Driver:
@@ -189,17 +188,18 @@ class Driver:
             await self._drop()
 
     async def _send(self, text: str) -> None:
-        if self._socket is None:
+        socket = self._socket
+        if socket is None:
             return
         at = self.instant()
         self.write(Row(at.received_at, at.monotonic_ns, Kind.SENT, text.encode()))
         try:
             async with asyncio.timeout(self._config.silence_limit_s):
-                await self._socket.send(text)
+                await socket.send(text)
         except ConnectionClosed:
             logger.debug("connection=%s ended while a request was sent", self.name)
         except TimeoutError:
-            self._socket.transport.abort()  # the reader reports the end
+            socket.transport.abort()  # the reader reports the end
 
     async def _drop(self) -> None:
         """End the epoch's task and socket, whatever they are doing."""

@@ -25,7 +25,7 @@ from kiterec.feed.events import (
 from kiterec.feed.failure import FailureKind, of_network
 from kiterec.feed.hearing import Hearing
 from kiterec.feed.outage import Outage
-from kiterec.feed.state import NO_CLOSE_FRAME, State
+from kiterec.feed.state import NO_CLOSE_FRAME, NORMAL_CLOSE, State
 from kiterec.feed.steps import (
     Abort,
     Action,
@@ -179,6 +179,7 @@ class ConnectionProtocol:
 
     def _refuse(self, failure: Failure, at: Instant) -> list[Action]:
         self.state = State.REFUSED
+        self._begin_anew()  # the server is there: the next fault is the first
         news: list[Action] = []
         if self._refusal is None or failure.kind is FailureKind.CREDENTIALS:
             self._refusal = failure.reason
@@ -273,10 +274,8 @@ class ConnectionProtocol:
         if self.state in {State.WAITING, State.REFUSED}:
             return self._connect(at)
         if self.state is State.CLOSING:
-            return [
-                Abort(),
-                *self._on_ended(Ended(NO_CLOSE_FRAME, "the server did not answer the close"), at),
-            ]
+            ended = Ended(NO_CLOSE_FRAME, "the server did not answer the close")
+            return [Abort(), *self._on_ended(ended, at)]
         return [WaitUntil(None)]
 
     def _on_wake_open(self, at: Instant) -> list[Action]:
@@ -293,7 +292,9 @@ class ConnectionProtocol:
 
     def _on_ended(self, event: Ended, at: Instant) -> list[Action]:
         if self.state is State.CLOSING:
-            return [self._lost(event, at, wanted=True), *self._stopped(at)]
+            answered = event.code == NORMAL_CLOSE
+            ended = Ended(event.code, "stopped") if answered else event
+            return [self._lost(ended, at, wanted=True), *self._stopped(at)]
         if self.state is not State.OPEN:
             return []
         lost = self._lost(event, at, wanted=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+NORMAL_CLOSE: Final = 1000
 NO_CLOSE_FRAME: Final = 1006
 """The code of an end without a close frame (RFC 6455, 7.4.1)."""
 

@@ -423,6 +423,19 @@ def test_a_server_that_speaks_no_websocket_is_named() -> None:
     assert "does not speak WebSocket" in run(_says_once(b"220 mail.example ready\r\n\r\n", "ws"))
 
 
+def test_a_text_that_is_no_utf8_ends_the_connection_as_the_standard_asks_and_it_comes_back() -> None:
+    async def main() -> None:
+        async with Exchange() as exchange, feed(exchange) as (_, sink):
+            session = await told(exchange, 0)
+            await session.websocket.send(b"\xff\xfe", text=True)
+            await told(exchange, 1)
+            lost = sink.lifecycle(Kind.DISCONNECTED)[0]
+            assert lost["code"] == 1007
+            assert "broke the WebSocket protocol" in lost["reason"]
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -301,6 +301,18 @@ def test_a_source_of_tokens_is_asked_again_in_silence() -> None:
     assert words(life.at(123, Opened()))[0] == "Connected"
 
 
+def test_looking_for_another_token_is_no_failed_attempt() -> None:
+    life = Life(renewable=True, backoff_max_s=60, max_attempts=3)
+    life.at(0, Start())
+    life.at(1, ConnectFailed(of_status(403)))
+    same = ConnectFailed(Failure(kind=FailureKind.SAME_CREDENTIALS, reason="the same", status=403))
+    for minute in range(1, 20):
+        life.at(minute * 60 + 1, Wake())
+        life.at(minute * 60 + 1, same)
+    life.at(1201, Wake())
+    assert words(life.at(1202, NETWORK))[0] == "RetryIn"
+
+
 def test_the_sister_of_a_refused_connection_says_so_once_without_asking_the_server() -> None:
     life = Life()
     life.at(0, Start())
