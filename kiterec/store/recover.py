@@ -184,7 +184,7 @@ class _Recovery:
         try:
             entry = describe_part(part, connection, number)
             if has_journal:
-                check_against_journal(part, self.folder.file(connection, number, JOURNAL))
+                check_against_journal(part, self.folder.file(connection, number, JOURNAL), may_have_more=True)
         except CorruptPartError as error:
             self._set_aside(part, str(error))
             if has_journal:
@@ -201,9 +201,10 @@ class _Recovery:
         """The part is listed, so it was read back; a journal with damage is kept beside it."""
         journal = self.folder.file(connection, number, JOURNAL)
         found = examine_journal(journal, connection, number)
+        part = self.manifest.part(connection, number)
+        if is_noted or (part and (found.entry is None or found.entry.last_seq < part.last_seq)):
+            found.torn_bytes = 0  # counted before, or what is torn here is whole in the part
         found.entry = None
-        if is_noted:
-            found.torn_bytes = 0
         note_sealed(self.manifest, self.folder, connection, number, found)
         self._save()
         if not self.dry_run:

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pyarrow.compute as pc
+
 from kiterec.errors import CorruptPartError
 from kiterec.store.files import FILES, Files, storage_errors
 from kiterec.store.folder import DAMAGED, DRAFT, JOURNAL, PART, RecordingFolder
@@ -104,13 +106,19 @@ def seal(
     return sealed
 
 
-def check_against_journal(part: Path, journal: Path) -> None:
+def check_against_journal(part: Path, journal: Path, *, may_have_more: bool = False) -> None:
     """Refuse a part that does not read back as the valid rows of its journal.
+
+    Args:
+        part: the part, or its draft.
+        journal: what it was made from.
+        may_have_more: rows that the journal lacks are fine: a part is safe when it is named, and a power cut
+            may have taken the end of its journal, which was not.
 
     Raises:
         CorruptPartError: it does not, or it cannot be read to its end.
     """
-    if difference := compare(part, journal):
+    if difference := compare(part, journal, may_have_more=may_have_more):
         raise CorruptPartError(
             f"{part} reads back otherwise than {journal}: {difference}; the journal is kept"
         )
@@ -128,7 +136,7 @@ def retire_journal(
         files.delete(journal)
 
 
-def compare(part: Path, journal: Path) -> str:
+def compare(part: Path, journal: Path, *, may_have_more: bool = False) -> str:
     """Say how a part differs from the valid rows of its journal; empty: not at all.
 
     Raises:
@@ -137,7 +145,7 @@ def compare(part: Path, journal: Path) -> str:
     with open_part(part) as file, JournalReader(journal) as reader:
         theirs = (b for group in range(file.num_row_groups) for b in read_group(file, group))
         mine = (batch for window in reader.windows() for batch in window.batches)
-        return _difference(mine, theirs)
+        return _difference(mine, theirs, may_have_more=may_have_more)
 
 
 def examine_journal(journal: Path, connection: str, number: int) -> Sealed:
@@ -211,7 +219,9 @@ def _write_draft(draft: Path, journal: Path, how: _Writing) -> Sealed:
     return sealed
 
 
-def _difference(mine: Iterator[pa.RecordBatch], theirs: Iterator[pa.RecordBatch]) -> str:
+def _difference(
+    mine: Iterator[pa.RecordBatch], theirs: Iterator[pa.RecordBatch], *, may_have_more: bool
+) -> str:
     """Compare two runs of rows that are cut into batches differently."""
     left = right = None
     row = 0
@@ -220,14 +230,21 @@ def _difference(mine: Iterator[pa.RecordBatch], theirs: Iterator[pa.RecordBatch]
         right = right if right is not None and right.num_rows else _next_rows(theirs)
         if left is None or right is None:
             break
+        if may_have_more and (extra := _rows_before(right, left.column("seq")[0])):
+            right = right.slice(extra)
+            continue
         rows = min(left.num_rows, right.num_rows)
         if not left.slice(0, rows).equals(right.slice(0, rows)):
             return f"a difference within {rows} rows from row {row}"
         row += rows
         left, right = left.slice(rows), right.slice(rows)
-    if left is None and right is None:
+    if left is None and (right is None or may_have_more):
         return ""
     return f"{'the part' if left is None else 'the journal'} has more than {row} rows"
+
+
+def _rows_before(batch: pa.RecordBatch, seq: pa.Scalar) -> int:
+    return int(pc.sum(pc.less(batch.column("seq"), seq)).as_py())
 
 
 def _next_rows(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:

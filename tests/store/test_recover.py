@@ -169,6 +169,23 @@ def test_a_part_that_differs_from_its_journal_is_set_aside_and_sealed_again(tmp_
     assert not recover(folder.path).changed
 
 
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
+def test_a_power_cut_that_took_the_end_of_a_sealed_journal_costs_nothing(
+    tmp_path: Path, share: float
+) -> None:
+    folder = journal_folder(tmp_path / "r")
+    expected = transcript(folder.path)
+    seal(folder, "main-0", 0)
+    journal = folder.file("main-0", 0, JOURNAL)
+    content = journal.read_bytes()
+    journal.write_bytes(content[: int(len(content) * share)])
+    report = recover(folder.path)
+    assert (report.status, report.problems) == (Status.RECOVERED, [])
+    assert transcript(folder.path) == expected
+    assert not journal.exists()
+    assert folder.manifest().torn_bytes == 0
+
+
 def test_a_broken_part_beside_its_journal_is_sealed_again(tmp_path: Path) -> None:
     folder = journal_folder(tmp_path / "r")
     expected = transcript(folder.path)
