@@ -20,9 +20,10 @@ _FOLD_ROWS: Final = 1 << 19
 """Rows that are gathered before it is worth to merge them."""
 
 
-def in_batches(table: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    """Give a lazy table a batch at a time, in its order."""
-    for batch in table.collect_batches(chunk_size=ROWS_AT_ONCE, maintain_order=True, engine="streaming"):
+def in_batches(table: pl.LazyFrame, *, rows: int | None = None) -> Iterator[pl.DataFrame]:
+    """Give a lazy table a batch at a time, in its order; without empty ones."""
+    size = rows or ROWS_AT_ONCE
+    for batch in table.collect_batches(chunk_size=size, maintain_order=True, engine="streaming"):
         if batch.height:
             yield batch
 

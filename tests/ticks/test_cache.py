@@ -1,0 +1,140 @@
+"""The tick cache is the tick table sorted by instrument, for every reader of Parquet; it knows its source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import duckdb
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from kiterec.errors import SetupError, StorageError
+from kiterec.store.manifest import load_manifest, save_manifest
+from kiterec.ticks import cache
+from kiterec.ticks.cache import read_stamp, scan_cache, tick_cache, write_tick_cache
+from kiterec.ticks.scan import scan_ticks
+from kiterec.ticks.schema import tick_schema
+from tests.ticks.recordings import being_written, record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kiterec.ticks.schema import Prices
+
+ORDER = ["instrument_token", "seq", "packet"]
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("recording"), 60)
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a small recording have many buckets and row groups."""
+    monkeypatch.setattr(cache, "BUCKET_ROWS", 700)
+    monkeypatch.setattr(cache, "_CHUNK_ROWS", 500)
+    monkeypatch.setattr(cache, "ROW_GROUP_ROWS", 100)
+
+
+@pytest.mark.parametrize("prices", ["float", "int"])
+def test_the_cache_is_the_tick_table_sorted_by_instrument(
+    recording: Path, tmp_path: Path, prices: Prices
+) -> None:
+    target = write_tick_cache(recording, tmp_path / "ticks.parquet", prices=prices)
+    expected = scan_ticks(recording, prices=prices).collect().sort(ORDER)
+    found = scan_cache(target)
+    assert found.collect_schema() == tick_schema(prices)
+    assert found.collect().equals(expected, null_equal=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["ticks.parquet"]
+
+
+def test_a_question_about_one_instrument_reads_few_row_groups(recording: Path, tmp_path: Path) -> None:
+    metadata = pq.ParquetFile(write_tick_cache(recording, tmp_path / "ticks.parquet")).metadata
+    column = metadata.schema.names.index("instrument_token")
+    groups = [metadata.row_group(n).column(column) for n in range(metadata.num_row_groups)]
+    spans = [(group.statistics.min, group.statistics.max) for group in groups]
+    token = scan_ticks(recording).select("instrument_token").collect()["instrument_token"].mode()[0]
+    assert len(spans) > 20
+    assert spans == sorted(spans)
+    assert sum(low <= token <= high for low, high in spans) <= 4
+    assert all(group.has_offset_index and group.has_column_index for group in groups)
+
+
+def test_duckdb_reads_the_same(recording: Path, tmp_path: Path) -> None:
+    target = write_tick_cache(recording, tmp_path / "ticks.parquet")
+    ticks = scan_ticks(recording).collect().sort(ORDER)
+    token = ticks["instrument_token"].mode()[0]
+    columns = ["seq", "packet", "segment", "mode", "connection", "last_price", "volume_traded", "oi"]
+    with duckdb.connect() as database:
+        asked = f"{', '.join(columns)}, list_sum(buy_price), epoch_ns(received_at)"
+        query = f"select {asked} from '{target}' where instrument_token = {token}"
+        rows = database.sql(query).fetchall()
+    expected = ticks.filter(pl.col("instrument_token") == token).select(
+        *columns, pl.col("buy_price").arr.to_list().list.sum(), pl.col("received_at").cast(pl.Int64)
+    )
+    assert [row[:8] for row in rows] == [row[:8] for row in expected.rows()]
+    assert [row[9] for row in rows] == expected["received_at"].to_list()
+    for row, other in zip(rows, expected.rows(), strict=True):
+        assert (row[8] is None) == (other[8] is None)
+        assert row[8] is None or row[8] == pytest.approx(other[8])
+
+
+def test_a_cache_is_made_anew_only_when_decoder_parts_or_prices_change(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tick_cache(recording, tmp_path / "ticks.parquet")
+    first = target.stat().st_ino
+    assert tick_cache(recording, target).stat().st_ino == first
+    second = tick_cache(recording, target, prices="int").stat().st_ino
+    assert second != first
+    other = record(tmp_path / "other", 3)
+    third = tick_cache(other, target).stat().st_ino
+    stamp = read_stamp(target)
+    assert stamp is not None
+    assert (third != second, stamp.ticks) == (True, scan_ticks(other).select(pl.len()).collect().item())
+    monkeypatch.setattr(cache, "version", lambda _: "99.0")
+    assert tick_cache(other, target).stat().st_ino != third
+    assert "kiterec 99.0" in (read_stamp(target) or stamp).decoder
+
+
+def test_a_cache_of_changed_parts_is_out_of_date(tmp_path: Path) -> None:
+    recording = record(tmp_path / "recordings", 3)
+    target = tick_cache(recording, tmp_path / "ticks.parquet")
+    before = read_stamp(target)
+    manifest = load_manifest(recording)
+    manifest.parts[0].sha256 = "0" * 64
+    save_manifest(recording, manifest)
+    tick_cache(recording, target)
+    assert read_stamp(target) != before
+
+
+def test_a_recording_without_ticks_gives_an_empty_cache(tmp_path: Path) -> None:
+    with being_written(tmp_path) as writer:
+        pass
+    target = write_tick_cache(writer.path, tmp_path / "ticks.parquet")
+    assert scan_cache(target).collect().height == 0
+    assert scan_cache(target).collect_schema() == tick_schema()
+
+
+def test_what_is_no_cache_is_refused(tmp_path: Path) -> None:
+    assert read_stamp(tmp_path / "none.parquet") is None
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "other.parquet")
+    (tmp_path / "text.parquet").write_text("no")
+    for name in ("none", "other", "text"):
+        with pytest.raises(SetupError, match="is no tick cache; make one with kiterec ticks"):
+            scan_cache(tmp_path / f"{name}.parquet")
+
+
+def test_a_recording_being_written_has_no_cache(tmp_path: Path) -> None:
+    with (
+        being_written(tmp_path) as writer,
+        pytest.raises(SetupError, match="is still being written; stop its recorder"),
+    ):
+        write_tick_cache(writer.path, tmp_path / "ticks.parquet")
+
+
+def test_a_folder_that_cannot_be_written_is_said_plainly(recording: Path, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"cannot write .*nowhere/ticks\.parquet"):
+        write_tick_cache(recording, tmp_path / "nowhere" / "ticks.parquet")
