@@ -1,15 +1,17 @@
-"""A synthetic exchange to talk to, and a way to run a command in this process."""
+"""A synthetic exchange to talk to, a demo and its recording, and a way to run a command in this process."""
 
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.commands import running
+from tests.cli.commands import kiterec, running
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
@@ -19,6 +21,25 @@ def exchange() -> Iterator[str]:
     """Give the URL of a synthetic exchange that accepts any credentials."""
     with running("simulate", "--port", "0", "--instruments", "60", "--seed", "4") as server:
         yield server.wait_for(r"ws://127\.0\.0\.1:\d+")[0]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder whose name has to be quoted in a shell."""
+    return tmp_path_factory.mktemp("a demo's folder")
+
+
+@pytest.fixture(scope="session")
+def demo(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Give a demo of a second that was run in the folder."""
+    done = kiterec("demo", "--duration", "1s", "--seed", "5", "--out", folder / "recordings", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="session")
+def recording(demo: subprocess.CompletedProcess[str], folder: Path) -> Path:
+    return folder / re.search(r"recorded (.*)", demo.stdout)[1]
 
 
 @pytest.fixture

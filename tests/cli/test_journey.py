@@ -23,25 +23,6 @@ if TYPE_CHECKING:
     Run = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder whose name has to be quoted in a shell."""
-    return tmp_path_factory.mktemp("a demo's folder")
-
-
-@pytest.fixture(scope="module")
-def demo(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Give a demo of two seconds that was run in the folder."""
-    done = kiterec("demo", "--duration", "2s", "--seed", "5", "--out", folder / "recordings", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return done
-
-
-@pytest.fixture(scope="module")
-def recording(demo: subprocess.CompletedProcess[str], folder: Path) -> Path:
-    return folder / re.search(r"recorded (.*)", demo.stdout)[1]
-
-
 def test_the_demo_prints_where_how_much_and_last_prices(
     demo: subprocess.CompletedProcess[str], recording: Path
 ) -> None:
@@ -178,13 +159,17 @@ def test_a_signal_ends_a_recording_cleanly(exchange: str, tmp_path: Path, how: s
         assert secret not in everything
 
 
-def test_record_reports_in_words_and_keeps_the_dump(exchange: str, tmp_path: Path) -> None:
-    done = kiterec("record", "--url", exchange, "--instruments", "all", "--duration", "1s", "--out", tmp_path)
+def test_record_shows_a_live_view_reports_in_words_and_keeps_the_dump(exchange: str, tmp_path: Path) -> None:
+    words = ("--instruments", "all", "--duration", "1s", "--out", tmp_path, "--live")
+    terminal = {"COLUMNS": "80", "FORCE_COLOR": "1", "TERM": "xterm"}
+    done = kiterec("record", "--url", exchange, *words, **terminal)
     assert done.returncode == 0, done.stderr
     path = Path(done.stdout.splitlines()[0])
     assert path.is_relative_to(tmp_path)
     assert (path / "instruments.parquet").is_file()
     assert "main-2" in done.stdout
+    assert "frames/s" in done.stderr
+    assert re.search(r"main-2 .* kB", done.stderr)
     assert done.stderr.count(" INFO ") < 20
 
 
@@ -236,12 +221,3 @@ def test_the_shell_completes_verbs_and_options() -> None:
     env = {"_KITEREC_COMPLETE": "bash_complete", "COMP_WORDS": "kiterec sim", "COMP_CWORD": "1"}
     done = kiterec(**env)
     assert done.stdout.split() == ["plain,simulate"]
-
-
-def test_the_live_view_shows_the_connections_on_a_terminal(exchange: str, tmp_path: Path) -> None:
-    words = ("--instruments", "all", "--duration", "1s", "--out", tmp_path, "--live", "--json")
-    done = kiterec("record", "--url", exchange, *words, COLUMNS="80", FORCE_COLOR="1", TERM="xterm")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["summary"]["ticks"] > 0
-    assert "frames/s" in done.stderr
-    assert "main-2" in done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +13,7 @@ from tests.cli.commands import kiterec, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     Run = Callable[..., tuple[int, str, str]]
 
@@ -53,8 +53,8 @@ def test_a_killed_recording_is_readable_listed_and_recovered_once(run: Run, kill
     assert json.loads(run("ticks", entry["path"], "--limit", "0", "--json")[1]) == ticks
 
 
-def test_ls_shows_what_fits_the_terminal(run: Run, killed: Path) -> None:
-    code, out, _ = run("ls", killed)
+def test_ls_shows_what_fits_the_terminal(run: Run, recording: Path) -> None:
+    code, out, _ = run("ls", recording.parents[1])
     assert code == 0
     head, row = out.splitlines()
     assert head.startswith("recording  ")
@@ -85,29 +85,20 @@ def test_an_empty_folder_has_no_recordings(run: Run, tmp_path: Path) -> None:
     assert "no recording in" in err
 
 
-@pytest.fixture(scope="module")
-def whole(exchange: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a recording of a second."""
-    out = tmp_path_factory.mktemp("whole")
-    done = kiterec("record", "--url", exchange, "--instruments", "all", "--duration", "1s", "--out", out)
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.splitlines()[0])
-
-
-def test_verify_says_that_a_whole_recording_is_clean(run: Run, whole: Path) -> None:
-    code, out, err = run("verify", whole)
+def test_verify_says_that_a_whole_recording_is_clean(run: Run, recording: Path) -> None:
+    code, out, err = run("verify", recording)
     assert (code, err) == (0, "")
-    assert out.startswith(f"{whole}: clean (complete)\n")
-    findings = json.loads(run("verify", whole, "--json")[1])
+    assert out.startswith(f"{recording}: clean (complete)\n")
+    findings = json.loads(run("verify", recording, "--json")[1])
     assert findings["error_count"] == 0
-    assert findings["packets"] == json.loads(run("info", whole, "--json")[1])["summary"]["ticks"]
+    assert findings["packets"] == json.loads(run("info", recording, "--json")[1])["summary"]["ticks"]
 
 
 def test_verify_names_the_file_of_a_flipped_byte_and_ends_with_3(
-    run: Run, whole: Path, tmp_path: Path
+    run: Run, recording: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(whole, copy)
+    shutil.copytree(recording, copy)
     part = copy / "connection=main-0" / "part-00000.parquet"
     damaged = bytearray(part.read_bytes())
     damaged[len(damaged) // 2] ^= 0x10
@@ -127,10 +118,10 @@ def test_verify_of_no_recording_is_one_line(run: Run, tmp_path: Path, name: str)
 
 
 def test_cut_makes_a_smaller_recording_and_refuses_to_overwrite(
-    run: Run, whole: Path, tmp_path: Path
+    run: Run, recording: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "smaller"
-    words = ("cut", whole, "--instruments", "NSE:INFY,256265", "-o", out)
+    words = ("cut", recording, "--instruments", "NSE:INFY,256265", "-o", out)
     code, text, err = run(*words)
     assert code == 0, err
     assert text.startswith(f"{out}\n")
@@ -143,31 +134,31 @@ def test_cut_makes_a_smaller_recording_and_refuses_to_overwrite(
     assert "exists" in err
 
 
-def test_cut_of_a_time_that_is_none_is_wrong_usage(run: Run, whole: Path, tmp_path: Path) -> None:
-    code, out, err = run("cut", whole, "--from", "noon", "-o", tmp_path / "out")
+def test_cut_of_a_time_that_is_none_is_wrong_usage(run: Run, recording: Path, tmp_path: Path) -> None:
+    code, out, err = run("cut", recording, "--from", "noon", "-o", tmp_path / "out")
     assert (code, out) == (2, "")
     assert "'noon' is no time" in err
     assert not (tmp_path / "out").exists()
 
 
 def test_merge_makes_one_recording_and_says_what_became_of_each(
-    run: Run, whole: Path, tmp_path: Path
+    run: Run, recording: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(whole, copy)
-    code, out, err = run("merge", whole, copy, "--dedupe", "-o", tmp_path / "both", "--json")
+    shutil.copytree(recording, copy)
+    code, out, err = run("merge", recording, copy, "--dedupe", "-o", tmp_path / "both", "--json")
     assert (code, err) == (0, "")
     report = json.loads(out)
     assert report["inputs"][1]["twins"] == report["inputs"][1]["packets"] > 0
     assert run("verify", tmp_path / "both")[0] == 0
-    code, out, err = run("merge", whole, copy, "-o", tmp_path / "all")
+    code, out, err = run("merge", recording, copy, "-o", tmp_path / "all")
     assert (code, err) == (0, "")
     assert out.startswith(f"{tmp_path / 'all'}\n")
 
 
-def test_prune_plans_first_and_deletes_only_with_yes(run: Run, whole: Path, tmp_path: Path) -> None:
+def test_prune_plans_first_and_deletes_only_with_yes(run: Run, recording: Path, tmp_path: Path) -> None:
     copy = tmp_path / "all" / "date=2026-01-05" / "recording=1"
-    shutil.copytree(whole, copy)
+    shutil.copytree(recording, copy)
     code, out, err = run("prune", tmp_path / "all", "--older-than", "0s")
     assert code == 0
     assert out.startswith(f"would delete {copy}")
@@ -185,22 +176,22 @@ def test_prune_without_a_limit_is_refused(run: Run, tmp_path: Path) -> None:
     assert "an age, a size" in err
 
 
-def test_export_writes_what_ticks_shows(run: Run, whole: Path, tmp_path: Path) -> None:
+def test_export_writes_what_ticks_shows(run: Run, recording: Path, tmp_path: Path) -> None:
     file = tmp_path / "ticks.csv"
-    code, out, err = run("export", whole, "--to", file, "--columns", "symbol,seq,last_price")
+    code, out, err = run("export", recording, "--to", file, "--columns", "symbol,seq,last_price")
     assert (code, err) == (0, "")
     assert out.startswith(f"{file}: ")
-    every = json.loads(run("ticks", whole, "--limit", "0", "--json")[1])
+    every = json.loads(run("ticks", recording, "--limit", "0", "--json")[1])
     rows = [line.split(",") for line in file.read_text().splitlines()[1:]]
     assert [(symbol, int(seq), float(last)) for symbol, seq, last in rows] == [
         (tick["symbol"], tick["seq"], tick["last_price"]) for tick in every
     ]
-    done = kiterec("export", whole, "--to", "-", "--columns", "symbol,seq,last_price")
+    done = kiterec("export", recording, "--to", "-", "--columns", "symbol,seq,last_price")
     assert (done.returncode, done.stdout) == (0, file.read_text())
 
 
-def test_export_takes_a_file_and_a_time_for_to(run: Run, whole: Path, tmp_path: Path) -> None:
-    words = ("export", whole, "--to", tmp_path / "ticks.parquet", "--to")
+def test_export_takes_a_file_and_a_time_for_to(run: Run, recording: Path, tmp_path: Path) -> None:
+    words = ("export", recording, "--to", tmp_path / "ticks.parquet", "--to")
     code, out, err = run(*words, "2020-01-01T09:15", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["rows"] == 0
@@ -219,9 +210,9 @@ def test_export_takes_a_file_and_a_time_for_to(run: Run, whole: Path, tmp_path: 
     ],
 )
 def test_export_refuses_what_cannot_be_and_leaves_nothing(
-    run: Run, whole: Path, tmp_path: Path, words: tuple[str, ...], says: str
+    run: Run, recording: Path, tmp_path: Path, words: tuple[str, ...], says: str
 ) -> None:
-    code, out, err = run("export", whole, *words)
+    code, out, err = run("export", recording, *words)
     assert (code, out) == (2, ""), err
     assert says in err
     assert not any(tmp_path.iterdir())
