@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from kiterec.feed.streams import DEFAULT_SIZE, Frame
 from kiterec.feed.views import FULL_BYTES, PacketView, iter_packets
+from kiterec.wire.frames import scan_frame
+from kiterec.wire.packets import LAYOUTS
 from kiterec.wire.transcript import Kind
 
 if TYPE_CHECKING:
@@ -103,8 +105,23 @@ class TickStream(_Reader):
         counters = self._counters(connection)
         if counters is not None:
             counters.ticks += table.height
-            counters.undecoded += sum((p[0] << 8) | p[1] for p in payloads) - table.height
+            missing = sum((p[0] << 8) | p[1] for p in payloads) - table.height
+            if missing:
+                counters.undecoded += missing
+                _examine(payloads, table, counters)
         return TickBatch(connection, len(frames), table)
+
+
+def _examine(payloads: list[bytes], table: pl.DataFrame, counters: Counters) -> None:
+    """Count why some frames gave fewer ticks than they declare; only those are looked into."""
+    ticks = dict(table["seq"].value_counts().rows()) if "seq" in table.columns else {}
+    for position, payload in enumerate(payloads):
+        if ticks.get(position, 0) == (payload[0] << 8) | payload[1]:
+            continue
+        scan = scan_frame(payload)
+        unknown = sum(length not in LAYOUTS for _, length in scan.packets)
+        counters.unknown_packets += unknown
+        counters.decode_errors += len(scan.problems) > unknown
 
 
 class PacketStream(_Reader):

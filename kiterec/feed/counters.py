@@ -28,6 +28,8 @@ class Counters:
         unwritten: rows that the sink did not take.
         ticks: decoded for consumers of ticks, added up over them.
         undecoded: packets that their frames declared and that gave no tick: damaged, or of unknown length.
+        unknown_packets: of those, whole packets of a length without a layout.
+        decode_errors: frames that do not hold what they declare.
     """
 
     frames: int = 0
@@ -42,6 +44,8 @@ class Counters:
     unwritten: int = 0
     ticks: int = 0
     undecoded: int = 0
+    unknown_packets: int = 0
+    decode_errors: int = 0
 
     def note(self, event: FeedEvent) -> None:
         """Count an event."""

@@ -12,7 +12,7 @@ from kiterec.clock import NS_PER_S
 from kiterec.errors import FeedError
 from kiterec.feed.connection import ConnectionClosed, describe_end, describe_failure, open_socket
 from kiterec.feed.counters import Counters
-from kiterec.feed.events import Instant, Stopped
+from kiterec.feed.events import Instant
 from kiterec.feed.failure import Failure, FailureKind, of_network, of_status
 from kiterec.feed.state import NO_CLOSE_FRAME, State
 from kiterec.feed.steps import (
@@ -135,10 +135,14 @@ class Driver:
         self.release(self)
         self.apply(Stop())
 
-    def give_up(self, reason: str) -> None:
-        """Say that the connection is at its end by a fault of ours: it must not be dead in silence."""
-        self.protocol.state = State.GAVE_UP
-        self._report(Stopped(connection=self.name, at=self.instant(), reason=reason))
+    def recover(self) -> None:
+        """Take a fault of ours for a loss, so that the connection comes back; then `run` again."""
+        self._todo.clear()
+        reason = "a fault of kiterec itself; the log has it"
+        if self.protocol.state is State.CONNECTING:
+            self.apply(ConnectFailed(of_network(reason)))
+        else:
+            self.apply(Ended(NO_CLOSE_FRAME, reason))
 
     def write(self, row: Row) -> None:
         """Put a row into the transcript."""

@@ -11,6 +11,7 @@ from kiterec.feed.account import Credentials
 from kiterec.feed.backoff import Backoff
 from kiterec.feed.driver import Driver
 from kiterec.feed.protocol import ConnectionProtocol
+from kiterec.feed.state import State
 from kiterec.feed.stats import RateMeter
 from kiterec.wire.transcript import Kind, Row, lifecycle_payload
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _GRACE_S = 5.0
+_AFTER_FAULT_S = 0.1
 
 
 class Fleet:
@@ -148,8 +150,12 @@ class Fleet:
         return driver
 
     async def _run(self, driver: Driver) -> None:
-        try:
-            await driver.run()
-        except Exception:
-            logger.exception("connection=%s ended by a fault of kiterec itself", driver.name)
-            driver.give_up("a fault of kiterec itself; the log has it")
+        while driver.protocol.state is not State.STOPPED:
+            try:
+                await driver.run()
+            except Exception:
+                logger.exception(
+                    "connection=%s a fault of kiterec itself; it is taken for a loss", driver.name
+                )
+                driver.recover()
+                await asyncio.sleep(_AFTER_FAULT_S)

@@ -577,6 +577,34 @@ def test_a_listener_that_fails_renews_the_connection_and_is_logged(caplog: pytes
     assert "could not take a message" in caplog.text
 
 
+def test_a_fault_of_our_own_is_logged_and_taken_for_a_loss(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Exchange() as exchange:
+            sink = Sink()
+            manager = TickerManager([account()], quick(exchange.url), sink=sink)
+            driver = manager._fleet.drivers["main-0"]
+            send, faults = driver._send, [1, 1]
+
+            async def broken(text: str) -> None:
+                if faults:
+                    faults.pop()
+                    raise RuntimeError("a fault of ours")
+                await send(text)
+
+            driver._send = broken  # type: ignore[method-assign]
+            async with manager:
+                for token, mode in TOKENS.items():
+                    await manager.subscribe([token], mode)
+                await exchange.until(lambda exchange: any(s.modes == TOKENS for s in exchange.sessions))
+                await manager.ready()
+            assert "fault of kiterec itself" in sink.lifecycle(Kind.DISCONNECTED)[0]["reason"]
+            assert len(sink.lifecycle(Kind.GAP)) >= 1
+
+    with caplog.at_level(logging.ERROR):
+        run(main())
+    assert "RuntimeError: a fault of ours" in caplog.text
+
+
 async def _connecting(exchange: Exchange) -> None:
     await asyncio.sleep(0)
 

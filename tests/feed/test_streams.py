@@ -341,6 +341,16 @@ def test_ticks_are_tables_and_what_gave_no_tick_is_counted() -> None:
             assert batch.table["last_price"].to_list() == [123.45, 67 / 10_000_000]
             counters = manager.stats().total
             assert (counters.ticks, counters.undecoded, counters.packets) == (2, 1, 3)
+            assert (counters.unknown_packets, counters.decode_errors) == (1, 0)
+            await session.send(join_frame([packet(0x101), packet(0x201)])[:-100])
+            await session.send_packets(packet(0x101))
+            ticks_seen = 0
+            async with asyncio.timeout(DEADLINE_S):
+                while ticks_seen < 2:
+                    ticks_seen += (await anext(ticks)).table.height
+            counters = manager.stats().total
+            assert (counters.ticks, counters.undecoded) == (4, 2)
+            assert (counters.unknown_packets, counters.decode_errors) == (1, 1)
 
     run(main())
 
