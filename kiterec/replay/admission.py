@@ -61,9 +61,7 @@ class Admission:
         values = {name: value[-1] for name, value in parse_qs(query).items()}
         api_key = values.get("api_key", "")
         if not self._known(api_key, values.get("access_token", "")):
-            return error_page(
-                HTTPStatus.FORBIDDEN, "Incorrect `api_key` or `access_token`.", error_type="TokenException"
-            )
+            return refusal_page(HTTPStatus.FORBIDDEN)
         if api_key and self._open[api_key] >= self._limit:
             return _too_many(f"At most {self._limit} connections per api_key.")
         seat = None
@@ -97,6 +95,17 @@ class Admission:
         if wanted is not None and wanted in seats:
             free = [seat for seat in free if seats[seat] == wanted]
         return free[0] if free else None
+
+
+def refusal_page(status: int) -> Page:
+    """Give the page that refuses a connection with a status, in the vendor's words where they are known."""
+    found = HTTPStatus(status)
+    match found:
+        case HTTPStatus.FORBIDDEN:
+            return error_page(found, "Incorrect `api_key` or `access_token`.", error_type="TokenException")
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return error_page(found, "Too many connections.", error_type="NetworkException")
+    return error_page(found, f"{found.phrase}.", error_type="GeneralException")
 
 
 def _too_many(message: str) -> Page:

@@ -61,16 +61,14 @@ class Audience:
                 return
             await asyncio.sleep(wait_s)
 
-    def deliver(self, batch: MarketBatch, begin: int, end: int) -> None:
-        """Send each client its share of the messages `begin` up to, without, `end`."""
-        for client in tuple(self._clients):
-            if not client.gone:
-                client.deliver(batch, begin, end)
+    def deliver(self, batch: MarketBatch, begin: int, end: int) -> int:
+        """Send each client its share of the messages `begin` up to, without, `end`; give how many."""
+        return sum([client.deliver(batch, begin, end) for client in tuple(self._clients)])
 
     async def drained(self) -> None:
         """Wait until no open client has much unread."""
         for client in tuple(self._clients):
-            await client.drained()
+            await client.outlet.drained()
 
     def timeline_ended(self) -> None:
         """Let nobody wait for a snapshot, and give exact clients their heartbeats."""
@@ -81,5 +79,4 @@ class Audience:
     def dismiss(self, code: int, reason: str) -> None:
         """Close every connection."""
         for client in tuple(self._clients):
-            if not client.gone:
-                client.say_goodbye(code, reason)
+            client.outlet.say_goodbye(code, reason)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
+from kiterec.replay.hooks import Sending
 from kiterec.replay.subscriptions import Subscriptions
 from kiterec.replay.texts import OVER_LIMIT
 from kiterec.wire.frames import HEARTBEAT
@@ -18,16 +19,14 @@ if TYPE_CHECKING:
     from kiterec.replay.client_view import SubscribedView, View
     from kiterec.replay.limits import Limits
     from kiterec.replay.market import MarketBatch
+    from kiterec.replay.outlet import Outlet
     from kiterec.replay.stats import Tally
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 3.0
 SNAPSHOT_DELAY_S: Final = 0.25
-HIGH_WATER_BYTES: Final = 4 << 20
-"""With more than this unread by a client, a replay without deadlines waits for it."""
 
-_POLICY_VIOLATION: Final = 1008
 _IGNORED_TOLD: Final = 10
 """So many ignored requests of a client are logged; all are counted."""
 
@@ -35,48 +34,21 @@ _MAX_COMMAS: Final = 50_000
 """No request of a program in its senses has more instruments; reading more would keep the others waiting."""
 
 
-class Wire(Protocol):
-    """The client's end of a socket, as the server gives it; nothing here waits but `drained`."""
-
-    def push(self, message: bytes | str) -> None:
-        """Send a message; it is buffered when the peer does not read. Does nothing on a closed socket."""
-        ...
-
-    def nudge(self) -> None:
-        """Send something that the peer's library sees and its program does not."""
-        ...
-
-    def unsent_bytes(self) -> int:
-        """Give how many bytes the peer has not taken."""
-        ...
-
-    async def drained(self) -> None:
-        """Wait until few bytes are unsent, or the socket is closed."""
-        ...
-
-    def hang_up(self, code: int, reason: str) -> None:
-        """Begin to close."""
-        ...
-
-
 class Client:
     """One client.
 
     Args:
-        name: for logs and statistics; not secret.
-        wire: its socket.
+        outlet: the way out to it.
         limits: the server's bounds.
         tally: the server's counts.
         on_subscribed: called after each request that changed something.
     """
 
     def __init__(
-        self, name: str, wire: Wire, *, limits: Limits, tally: Tally, on_subscribed: Callable[[], None]
+        self, outlet: Outlet, *, limits: Limits, tally: Tally, on_subscribed: Callable[[], None]
     ) -> None:
-        self.name = name
+        self.outlet = outlet
         self.subscriptions = Subscriptions(limit=limits.instruments_per_connection)
-        self.gone = False
-        self._wire = wire
         self._limits = limits
         self._tally = tally
         self._on_subscribed = on_subscribed
@@ -88,10 +60,15 @@ class Client:
         self._snapshot: asyncio.TimerHandle | None = None
         self._snapshot_of: set[int] = set()
 
+    @property
+    def name(self) -> str:
+        """Give the name of logs and statistics."""
+        return self.outlet.name
+
     def serve(self, view: SubscribedView, *, greeting: str) -> None:
         """Begin as Kite does: a first text, heartbeats, then whatever is asked for."""
         self._view = self._subscribed_view = view
-        self.push(greeting)
+        self.outlet.send(greeting, Sending.GREETING)
         self._start_heartbeats()
 
     def serve_exactly(self, view: View) -> None:
@@ -121,74 +98,44 @@ class Client:
             logger.info(
                 "too many instruments client=%s refused=%d limit=%d", self.name, change.refused, limit
             )
-            self.push(encode_text(ErrorText(OVER_LIMIT.format(limit=limit))))
+            self.outlet.send(encode_text(ErrorText(OVER_LIMIT.format(limit=limit))), Sending.ERROR)
         if change.tokens:
             view.refresh()
             self._ask_snapshot(change.tokens)
             self._on_subscribed()
 
-    def deliver(self, batch: MarketBatch, begin: int, end: int) -> None:
-        """Send the client's share of these messages."""
-        if self._view is None:
-            return
-        for message in self._view.messages(batch, begin, end):
-            self.push(message)
+    def deliver(self, batch: MarketBatch, begin: int, end: int) -> int:
+        """Send the client's share of these messages; give how many that were."""
+        if self._view is None or self.outlet.gone:
+            return 0
+        share = self._view.messages(batch, begin, end)
+        send = self.outlet.send
+        for row, message in share.items():
+            kind = Sending.TEXT if isinstance(message, str) else Sending.FRAME
+            send(message, kind, due_ns=batch.due_ns(row), seq=batch.seq(row))
+        return len(share)
 
-    def push(self, message: bytes | str) -> None:
-        """Send one message, unless the client has left too much unread: then it is cut off."""
-        if self.gone:
-            return
-        unread = self._wire.unsent_bytes()
-        if unread + len(message) > self._limits.unread_bytes:
-            self.cut_off(f"{unread:,} bytes unread, {self._limits.unread_bytes:,} allowed")
-            return
-        self._wire.push(message)
-        self._tally.sent_messages += 1
-        self._tally.sent_bytes += len(message)
-
-    async def drained(self) -> None:
-        """Wait until the client has taken nearly all; one that takes nothing for too long is cut off."""
-        unread = self._wire.unsent_bytes()
-        while not self.gone and unread > HIGH_WATER_BYTES:
-            try:
-                async with asyncio.timeout(self._limits.stall_s):
-                    await self._wire.drained()
-            except TimeoutError:
-                before, unread = unread, self._wire.unsent_bytes()
-                if unread >= before:
-                    self.cut_off(f"nothing read for {self._limits.stall_s:g} s, {unread:,} bytes unread")
-            else:
-                return
-
-    def cut_off(self, why: str) -> None:
-        """End the connection of a client that does not read."""
-        logger.warning("client cut off client=%s reason=%s", self.name, why)
-        self._tally.cut_off.append(f"{self.name}: {why}")
-        self.say_goodbye(_POLICY_VIOLATION, f"reads too slowly: {why}")
-
-    def send_pending_snapshot(self) -> None:
-        """Send what was asked for and is not out yet, now."""
-        if self._snapshot is None or self._subscribed_view is None:
-            return
-        self._snapshot.cancel()
-        self._snapshot = None
+    def send_pending_snapshot(self) -> bool:
+        """Send what was asked for and is not out yet, now; tell whether there was anything to send."""
+        if self._snapshot is not None:
+            self._snapshot.cancel()
+            self._snapshot = None
         asked, self._snapshot_of = self._snapshot_of, set()
-        frame = self._subscribed_view.snapshot(asked)
-        if frame is not None:
-            self.push(frame)
-
-    def say_goodbye(self, code: int, reason: str) -> None:
-        """Close the connection."""
-        self.leave()
-        self._wire.hang_up(code, reason)
+        return bool(asked) and self._send_state(asked)
 
     def leave(self) -> None:
-        """Stop everything; the connection is closed or about to be. Can be called twice."""
-        self.gone = True
+        """Stop everything, for the connection is closed."""
         for timer in (self._heartbeat, self._snapshot):
             if timer is not None:
                 timer.cancel()
         self._heartbeat = self._snapshot = None
+        self.outlet.ended()
+
+    def _send_state(self, tokens: set[int]) -> bool:
+        frame = None if self._subscribed_view is None else self._subscribed_view.snapshot(tokens)
+        if frame is not None:
+            self.outlet.send(frame, Sending.SNAPSHOT)
+        return frame is not None
 
     def _ask_snapshot(self, tokens: tuple[int, ...]) -> None:
         self._snapshot_of.update(tokens)
@@ -201,10 +148,10 @@ class Client:
 
         def beat(due: float) -> None:
             if self._exact:
-                self._wire.nudge()
+                self.outlet.nudge()
             else:
-                self.push(HEARTBEAT)
-            if not self.gone:
+                self.outlet.send(HEARTBEAT, Sending.HEARTBEAT)
+            if not self.outlet.gone:
                 # After a standstill there is one heartbeat, not all that were missed.
                 coming = max(due + HEARTBEAT_S, loop.time())
                 self._heartbeat = loop.call_at(coming, beat, coming)

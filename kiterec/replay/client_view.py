@@ -25,8 +25,8 @@ _FULL = mode_bit(Mode.FULL)
 class View(Protocol):
     """Picks a client's share."""
 
-    def messages(self, batch: MarketBatch, begin: int, end: int) -> list[bytes | str]:
-        """Give what the client gets of the messages `begin` up to, without, `end`."""
+    def messages(self, batch: MarketBatch, begin: int, end: int) -> dict[int, bytes | str]:
+        """Give what the client gets of the messages `begin` up to, without, `end`, by row in their order."""
         ...
 
 
@@ -38,18 +38,18 @@ class ExactView:
     def __init__(self, connection: int) -> None:
         self._connection = connection
 
-    def messages(self, batch: MarketBatch, begin: int, end: int) -> list[bytes | str]:
+    def messages(self, batch: MarketBatch, begin: int, end: int) -> dict[int, bytes | str]:
         """Give the connection's messages of these rows."""
         source = batch.source
         kinds = source.kind[begin:end]
         mine = (source.connection[begin:end] == self._connection) & (kinds != TimelineKind.DISCONNECT)
         rows = np.flatnonzero(mine)
         texts = kinds[rows] == TimelineKind.TEXT
-        messages = [batch.message(row) for row in (rows + begin).tolist()]
-        return [
-            message.decode(errors="replace") if text else message
-            for message, text in zip(messages, texts.tolist(), strict=True)
-        ]
+        messages = ((row, batch.message(row)) for row in (rows + begin).tolist())
+        return {
+            row: message.decode(errors="replace") if text else message
+            for (row, message), text in zip(messages, texts.tolist(), strict=True)
+        }
 
 
 class SubscribedView:
@@ -78,7 +78,7 @@ class SubscribedView:
         self._modes[position[shown]] = bits[shown]
         self._only_full = bool((bits == _FULL).all())
 
-    def messages(self, batch: MarketBatch, begin: int, end: int) -> list[bytes | str]:
+    def messages(self, batch: MarketBatch, begin: int, end: int) -> dict[int, bytes | str]:
         """Give recorded frames untouched where all of them is wanted as recorded, rebuilt ones otherwise."""
         if len(self._modes) != len(self._market.index):
             self.refresh()
@@ -108,7 +108,7 @@ class SubscribedView:
 
 def _assemble(
     batch: MarketBatch, begin: int, end: int, chosen: npt.NDArray[np.bool_], length: npt.NDArray[Any]
-) -> list[bytes | str]:
+) -> dict[int, bytes | str]:
     """Put a client's messages in their order: texts, frames as recorded, and frames made of `chosen`."""
     packets = batch.packets
     counts = np.diff(packets.begin[begin : end + 1])
@@ -125,4 +125,4 @@ def _assemble(
         offset = packets.offset[first:last][rebuilt]
         frames = join_packets(packets.data, offset, length[rebuilt].astype(np.uint8), message[rebuilt])
         out.update(zip((np.unique(message[rebuilt]) + begin).tolist(), frames, strict=True))
-    return [out[row] for row in sorted(out)]
+    return {row: out[row] for row in sorted(out)}

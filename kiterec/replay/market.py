@@ -67,6 +67,14 @@ class MarketBatch:
             self._sendable = self._state.sendable()
         return self._sendable
 
+    def due_ns(self, row: int) -> int:
+        """Give the instant of a message."""
+        return int(self.source.due_ns[row])
+
+    def seq(self, row: int) -> int:
+        """Give the number of a message."""
+        return -1 if self.source.seq is None else int(self.source.seq[row])
+
     def message(self, row: int) -> bytes:
         """Give a message as it was recorded; the same object for every client."""
         message = self._messages.get(row)

@@ -100,9 +100,9 @@ class Playback:
             end = max(begin + 1, min(end, len(due_ns)))
             if self._market is not None:
                 self._market.advance(batch, begin, end)
+            self._tally.position_ns, self._tally.seq = int(due_ns[end - 1]), batch.seq(end - 1)
             self._audience.deliver(batch, begin, end)
             self._tally.timeline_messages += end - begin
-            self._tally.position_ns = int(due_ns[end - 1])
             self._tally.elapsed_ns = self._pace.elapsed_ns()
             begin = end
             if self._pace.speed is None or late_ns > BEHIND_NS:

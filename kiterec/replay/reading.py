@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from kiterec.replay.packet_batch import PacketBatch, locate_packets
 from kiterec.replay.timeline import TimelineBatch, TimelineKind
@@ -41,9 +44,14 @@ async def read_ahead(timeline: Timeline, *, packets: bool) -> AsyncGenerator[Rea
 
 
 def _read(timeline: Timeline, *, packets: bool) -> Generator[Read]:
-    for batch in timeline.batches():
-        if not len(batch):
+    number = 0
+    for given in timeline.batches():
+        if not len(given):
             continue
+        batch = given
+        if batch.seq is None:
+            batch = replace(batch, seq=np.arange(number, number + len(batch), dtype=np.uint64))
+        number += len(batch)
         found = None
         if packets:
             found = locate_packets(batch.payloads, binary=batch.kind == TimelineKind.BINARY)

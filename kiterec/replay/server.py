@@ -14,14 +14,15 @@ from websockets.http11 import Response
 from websockets.protocol import State
 
 from kiterec.errors import ReplayError
-from kiterec.replay.admission import Admission
+from kiterec.replay.admission import Admission, refusal_page
 from kiterec.replay.audience import Audience
-from kiterec.replay.client import HIGH_WATER_BYTES, Client
+from kiterec.replay.client import Client
 from kiterec.replay.client_view import ExactView, SubscribedView
 from kiterec.replay.greeting import greeting_of
 from kiterec.replay.http_pages import Page, Pages
 from kiterec.replay.limits import Limits
 from kiterec.replay.market import Market
+from kiterec.replay.outlet import HIGH_WATER_BYTES, Outlet
 from kiterec.replay.pace import Pace
 from kiterec.replay.playback import Playback
 from kiterec.replay.sockets import KiteConnection, Room
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.server import Server
     from websockets.http11 import Request
 
+    from kiterec.replay.hooks import ReplayHook
     from kiterec.replay.timeline import Timeline
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ class ReplayServer:
             mode, subscribed ones otherwise. None: one, and in exact mode one per recorded connection.
         at_end: `close` every connection with code 1000, or `hold` them with heartbeats.
         limits: bounds of what clients may do.
+        hook: asked before each connection is answered and before each message goes out.
 
     Raises:
         ValueError: an impossible option.
@@ -80,6 +83,7 @@ class ReplayServer:
         wait_for_clients: int | None = None,
         at_end: AtEnd = "close",
         limits: Limits | None = None,
+        hook: ReplayHook | None = None,
     ) -> None:
         if at_end not in {"close", "hold"}:
             raise ValueError(f"at_end is close or hold, got {at_end!r}")
@@ -88,6 +92,8 @@ class ReplayServer:
         if wait_for_clients < 0:
             raise ValueError(f"wait_for_clients cannot be negative, got {wait_for_clients}")
         self._timeline = timeline
+        self._hook = hook
+        self._attempts = 0
         self._host, self._asked_port = host, port
         self._at_end = at_end
         self._limits = limits or Limits()
@@ -233,13 +239,23 @@ class ReplayServer:
             return _response(await self._pages.answer(getattr(request, "method", "GET"), path))
         if not isinstance(connection, KiteConnection) or connection.state is not State.CONNECTING:
             return None
+        if (refusal := await self._ask_hook()) is not None:
+            return self._refuse(refusal)
         admitted = self._admission.admit(query)
         if isinstance(admitted, Page):
-            self._tally.refused[admitted.status] += 1
-            logger.info("connection refused status=%d", admitted.status)
-            return _response(admitted)
+            return self._refuse(admitted)
         connection.ticket = admitted
         return None
+
+    async def _ask_hook(self) -> Page | None:
+        self._attempts += 1
+        status = None if self._hook is None else await self._hook.connecting(self._attempts)
+        return None if status is None else refusal_page(status)
+
+    def _refuse(self, page: Page) -> Response:
+        self._tally.refused[page.status] += 1
+        logger.info("connection refused status=%d", page.status)
+        return _response(page)
 
     async def _serve(self, connection: ServerConnection) -> None:
         """Serve one client until its connection ends."""
@@ -259,9 +275,11 @@ class ReplayServer:
             logger.info("client left client=%s clients=%d", client.name, len(self._audience))
 
     def _welcome(self, connection: KiteConnection, *, number: int, seat: int | None) -> Client:
+        outlet = Outlet(
+            f"client-{number}", connection, limits=self._limits, tally=self._tally, hook=self._hook
+        )
         client = Client(
-            f"client-{number}",
-            connection,
+            outlet,
             limits=self._limits,
             tally=self._tally,
             on_subscribed=self._audience.noticed,

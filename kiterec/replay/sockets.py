@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.asyncio.server import ServerConnection, broadcast
+from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 if TYPE_CHECKING:
@@ -43,6 +45,15 @@ class KiteConnection(ServerConnection):
     async def drained(self) -> None:
         """Wait until the transport's buffer is below its low-water mark, or the socket is lost."""
         await self._writable.wait()
+
+    async def taken(self) -> None:
+        """Wait for the pong that answers a ping: a library answers in order, after what came before."""
+        with contextlib.suppress(ConnectionClosed):
+            await (await self.ping())
+
+    def reset(self) -> None:
+        """Drop the socket; the peer sees a reset where there is unread data, an unclean end otherwise."""
+        self.transport.abort()
 
     def hang_up(self, code: int, reason: str) -> None:
         """Close in a task of the room; a peer that does not answer is dropped after two seconds."""

@@ -62,6 +62,7 @@ class Tally:
     def __init__(self) -> None:
         self.state = "waiting"
         self.position_ns = 0
+        self.seq = -1
         self.elapsed_ns = 0
         self.timeline_messages = 0
         self.sent_messages = 0

@@ -31,7 +31,7 @@ class TimelineKind(IntEnum):
 class TimelineBatch:
     """A stretch of a timeline.
 
-    Shape: one row per message; the four columns are equally long and may be empty.
+    Shape: one row per message; the columns are equally long and may be empty.
 
     Attributes:
         due_ns: when the message is due, in nanoseconds since the start of the timeline; never goes back,
@@ -40,12 +40,14 @@ class TimelineBatch:
         kind: a `TimelineKind`.
         payloads: the messages byte for byte, without nulls. Frames as on the wire: packet count, then each
             packet after its length.
+        seq: the number of each message, rising; None: messages are numbered from 0.
     """
 
     due_ns: npt.NDArray[np.int64]
     connection: npt.NDArray[np.int16]
     kind: npt.NDArray[np.uint8]
     payloads: Payloads
+    seq: npt.NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.due_ns)
@@ -56,7 +58,8 @@ class TimelineBatch:
         Raises:
             ValueError: the columns differ in length.
         """
-        lengths = {len(self.due_ns), len(self.connection), len(self.kind), len(self.payloads)}
+        columns = (self.due_ns, self.connection, self.kind, self.payloads, self.seq)
+        lengths = {len(column) for column in columns if column is not None}
         if len(lengths) != 1:
             raise ValueError(
                 f"the columns of a timeline batch are equally long, got lengths {sorted(lengths)}"

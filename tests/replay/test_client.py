@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from kiterec.replay.client import HIGH_WATER_BYTES, Client
 from kiterec.replay.limits import Limits
+from kiterec.replay.outlet import HIGH_WATER_BYTES, Outlet
 from kiterec.replay.stats import Tally
 from tests.replay.handmade import run
 
@@ -32,27 +32,33 @@ class HandWire:
     async def drained(self) -> None:
         await self.emptied.wait()
 
+    async def taken(self) -> None:
+        await self.emptied.wait()
+
+    def reset(self) -> None:
+        self.closed = (1006, "")
+
     def hang_up(self, code: int, reason: str) -> None:
         self.closed = (code, reason)
 
 
-def client_on(wire: HandWire, *, stall_s: float = 0.05) -> tuple[Client, Tally]:
+def outlet_on(wire: HandWire, *, stall_s: float = 0.05) -> tuple[Outlet, Tally]:
     tally = Tally()
     limits = Limits(unread_bytes=8 << 20, stall_s=stall_s)
-    return Client("client-1", wire, limits=limits, tally=tally, on_subscribed=lambda: None), tally
+    return Outlet("client-1", wire, limits=limits, tally=tally), tally
 
 
 def test_what_would_go_over_the_limit_is_not_sent_and_the_client_is_cut_off() -> None:
     async def main() -> None:
         wire = HandWire()
-        client, tally = client_on(wire)
-        client.push(bytes(8 << 20))
+        outlet, tally = outlet_on(wire)
+        outlet.transmit(bytes(8 << 20))
         assert wire.closed is None
-        client.push(b"x")
+        outlet.transmit(b"x")
         assert wire.closed == (1008, "reads too slowly: 8,388,608 bytes unread, 8,388,608 allowed")
         assert wire.unsent == 8 << 20
         assert tally.cut_off == ["client-1: 8,388,608 bytes unread, 8,388,608 allowed"]
-        client.push(b"y")
+        outlet.transmit(b"y")
         assert (wire.unsent, len(tally.cut_off)) == (8 << 20, 1)
 
     run(main())
@@ -61,8 +67,8 @@ def test_what_would_go_over_the_limit_is_not_sent_and_the_client_is_cut_off() ->
 def test_a_client_that_takes_a_little_at_a_time_is_waited_for() -> None:
     async def main() -> None:
         wire = HandWire()
-        client, tally = client_on(wire)
-        client.push(bytes(HIGH_WATER_BYTES + 10))
+        outlet, tally = outlet_on(wire)
+        outlet.transmit(bytes(HIGH_WATER_BYTES + 10))
 
         def take() -> None:
             wire.unsent -= 1
@@ -70,7 +76,7 @@ def test_a_client_that_takes_a_little_at_a_time_is_waited_for() -> None:
                 asyncio.get_running_loop().call_later(0.01, take)
 
         take()
-        await client.drained()
+        await outlet.drained()
         assert not tally.cut_off
 
     run(main())
@@ -79,9 +85,9 @@ def test_a_client_that_takes_a_little_at_a_time_is_waited_for() -> None:
 def test_a_client_that_takes_nothing_while_it_is_waited_for_is_cut_off() -> None:
     async def main() -> None:
         wire = HandWire()
-        client, tally = client_on(wire)
-        client.push(bytes(HIGH_WATER_BYTES + 10))
-        await client.drained()
+        outlet, tally = outlet_on(wire)
+        outlet.transmit(bytes(HIGH_WATER_BYTES + 10))
+        await outlet.drained()
         assert tally.cut_off == ["client-1: nothing read for 0.05 s, 4,194,314 bytes unread"]
 
     run(main())
