@@ -16,7 +16,7 @@ from kiterec.cli.options import (
 )
 
 
-@click.command()
+@click.command(short_help="Make a smaller recording.")
 @click.argument("recording", type=click.Path(path_type=Path))
 @from_option
 @to_option

@@ -20,7 +20,7 @@ CONNECTIONS = 3
 SHOWN_PRICES = 8
 
 
-@click.command()
+@click.command(short_help="Record a synthetic exchange, and show what came of it.")
 @click.option(
     "--duration",
     type=duration_s,

@@ -13,7 +13,7 @@ from kiterec.cli.options import from_option, instruments_option, json_option, sp
 from kiterec.cli.parameters import wall_time
 
 
-@click.command()
+@click.command(short_help="Write ticks to a file for other programs.")
 @click.argument("recording", type=click.Path(path_type=Path))
 @click.option(
     "--to", "ends", multiple=True, required=True, metavar="FILE|TIME",

@@ -23,7 +23,7 @@ COLUMNS: Final = [
 ]  # fmt: skip
 
 
-@click.command()
+@click.command(short_help="List the recordings in a folder.")
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("recordings"), metavar="[DIR]")
 @json_option
 def ls(*, folder: Path, as_json: bool) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kiterec.upkeep.merge import MergeReport
 
 
-@click.command()
+@click.command(short_help="Make one recording of several.")
 @click.argument(
     "recordings", nargs=-1, required=True, metavar="RECORDING...", type=click.Path(path_type=Path)
 )

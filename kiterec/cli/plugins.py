@@ -9,7 +9,7 @@ from kiterec.cli.options import json_option
 from kiterec.cli.tables import Column, table
 
 
-@click.command()
+@click.command(short_help="List the plugins.")
 @json_option
 def plugins(*, as_json: bool) -> None:
     """List the plugins that `record --plugin NAME` can use.

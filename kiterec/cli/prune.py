@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kiterec.upkeep.prune import Kept
 
 
-@click.command()
+@click.command(short_help="Delete old recordings, after a look at the plan.")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option(
     "--older-than", type=duration, metavar="TIME", help="Those whose last row is older, such as 90d."

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kiterec.record import RecordConfig
 
 
-@click.command()
+@click.command(short_help="Record a live feed until it is stopped.")
 @click.option(
     "--url", default="wss://ws.kite.trade", show_default=True, help="The server, without credentials."
 )

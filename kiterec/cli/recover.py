@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kiterec.store.recover import RecoverReport
 
 
-@click.command()
+@click.command(short_help="Seal what a dead recorder left.")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @json_option

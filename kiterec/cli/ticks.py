@@ -34,7 +34,7 @@ COLUMNS: Final = [
 DEPTH: Final = ("buy_price", "buy_quantity", "buy_orders", "sell_price", "sell_quantity", "sell_orders")
 
 
-@click.command()
+@click.command(short_help="Show ticks as a table, CSV or JSON.")
 @click.argument(
     "recordings", nargs=-1, required=True, metavar="RECORDING...", type=click.Path(path_type=Path)
 )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kiterec.upkeep.findings import Finding, Findings
 
 
-@click.command()
+@click.command(short_help="Check everything that can be checked.")
 @click.argument(
     "recordings", nargs=-1, required=True, metavar="RECORDING...", type=click.Path(path_type=Path)
 )

@@ -31,8 +31,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def demo(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Give a demo of a second that was run in the folder."""
-    done = kiterec("demo", "--duration", "1s", "--seed", "5", "--out", folder / "recordings", cwd=folder)
+    """Give a demo of three seconds that was run in the folder."""
+    done = kiterec("demo", "--duration", "3s", "--seed", "5", "--out", folder / "recordings", cwd=folder)
     assert done.returncode == 0, done.stderr
     return done
 

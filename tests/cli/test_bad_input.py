@@ -188,3 +188,12 @@ def test_each_verb_explains_itself(run: Run, verb: str) -> None:
     assert code == 0, err
     assert out.startswith(f"Usage: kiterec {verb}")
     assert max(map(len, out.splitlines())) <= 100
+
+
+def test_help_names_every_verb_with_a_whole_sentence(run: Run) -> None:
+    code, out, err = run("--help")
+    assert (code, err) == (0, "")
+    for verb in VERBS:
+        (line,) = (line for line in out.splitlines() if line.startswith(f"  {verb} "))
+        assert line.endswith(".")
+        assert not line.endswith("...")
