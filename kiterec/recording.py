@@ -13,17 +13,27 @@ from kiterec.errors import ManifestError
 from kiterec.store.folder import RecordingFolder, open_folder
 from kiterec.store.manifest import MANIFEST_NAME, Manifest, Status
 from kiterec.store.summary import Summary, summarize
+from kiterec.ticks.asof import asof
+from kiterec.ticks.bounds import Bounds
+from kiterec.ticks.candles import candles
+from kiterec.ticks.depth import depth
+from kiterec.ticks.gaps import gaps
 from kiterec.ticks.instruments import InstrumentDump
+from kiterec.ticks.latency import latency
+from kiterec.ticks.missed import beyond
 from kiterec.ticks.scan import scan_ticks, time_bounds
+from kiterec.ticks.sessions import SESSIONS
 from kiterec.ticks.transcript import scan_events, scan_frames
 from kiterec.wire.segments import SEGMENTS, SegmentTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import polars as pl
 
+    from kiterec.ticks.candles import By
     from kiterec.ticks.schema import Prices
+    from kiterec.ticks.sessions import Session
 
 
 class RecordingInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +153,85 @@ class Recording:
             ValueError: a time without zone, or an unknown kind of price.
         """
         return scan_ticks(self.path, symbols=symbols, prices=prices, begin=begin, end=end, segments=segments)
+
+    def candles(
+        self,
+        every: str | dt.timedelta = "1m",
+        *,
+        by: By = "received_at",
+        symbols: Iterable[str | int] | None = None,
+        prices: Prices = "float",
+        begin: dt.datetime | None = None,
+        end: dt.datetime | None = None,
+        sessions: Mapping[str, Sequence[Session]] = SESSIONS,
+    ) -> pl.LazyFrame:
+        """Give candles; `kiterec.ticks.candles.candles` says what they are.
+
+        Shape:
+            One row an instrument and interval that has a tick. `complete` is false where a connection of the
+            instrument was lost or silent, and where the interval reaches beyond the recording, `begin` or
+            `end`.
+
+        Args:
+            every: `5s`, `1m`, `1h`, at most `1d`; counted from the begin of the session.
+            by: our clock, or the exchange's (full packets only).
+            symbols: as for `ticks`, like `prices`, `begin` and `end`.
+            prices: of open, high, low and close.
+            begin: first `received_at`.
+            end: first `received_at` that is too late.
+            sessions: hours by exchange segment.
+
+        Raises:
+            SetupError: as for `ticks`.
+            ValueError: an impossible interval or clock, or a time without zone.
+        """
+        ticks = self.ticks(symbols, prices, begin, end)
+        span = summarize(self.path)
+        seen = time_bounds(begin, end).narrowed(Bounds(span.begin_ns, span.end_ns))
+        unseen = beyond(self.connections, seen.begin_ns, seen.end_ns)
+        missed = self.gaps(instruments=False).select(unseen.columns)
+        return candles(ticks, every, by=by, gaps=missed.vstack(unseen), sessions=sessions)
+
+    def gaps(self, *, instruments: bool = True) -> pl.DataFrame:
+        """Give what was missed, or may have been; `kiterec.ticks.gaps.gaps` says what each kind means.
+
+        Shape:
+            One row a gap, by begin: kind, connection, instrument_token, begin, end (null: it is not over),
+            duration, reason.
+
+        Args:
+            instruments: also those that were silent for much longer than usual; takes a scan of all ticks.
+        """
+        return gaps(self.frames(), self.events(), self.ticks() if instruments else None)
+
+    def depth(
+        self,
+        symbols: Iterable[str | int] | None = None,
+        begin: dt.datetime | None = None,
+        end: dt.datetime | None = None,
+    ) -> pl.LazyFrame:
+        """Give the depth in long form: one row a tick, side and level; see `kiterec.ticks.depth.depth`.
+
+        Arguments and errors as for `ticks`.
+        """
+        return depth(self.ticks(symbols, begin=begin, end=end))
+
+    def asof(self, time: dt.datetime, symbols: Iterable[str | int] | None = None) -> pl.LazyFrame:
+        """Give the last tick of each instrument that was received at or before a time.
+
+        Raises:
+            SetupError: as for `ticks`.
+            ValueError: the time has no zone.
+        """
+        return asof(self.ticks(symbols), time)
+
+    def latency(self, symbols: Iterable[str | int] | None = None) -> pl.LazyFrame:
+        """Give received minus exchange time of each full packet; see `kiterec.ticks.latency.latency`.
+
+        Raises:
+            SetupError: as for `ticks`.
+        """
+        return latency(self.ticks(symbols))
 
     def info(self) -> RecordingInfo:
         """Give the recording in a few numbers.

@@ -14,6 +14,10 @@ import pytest
 import kiterec
 from kiterec.errors import ManifestError, StorageError
 from kiterec.store.manifest import MANIFEST_NAME, Manifest, encode_manifest
+from kiterec.ticks.asof import asof
+from kiterec.ticks.candles import candles
+from kiterec.ticks.depth import depth
+from kiterec.ticks.latency import latency
 from tests.ticks.recordings import CONNECTIONS, being_written, instant, record, rows
 
 if TYPE_CHECKING:
@@ -178,3 +182,34 @@ def test_every_public_name_can_be_had_and_no_other() -> None:
         assert name in dir(kiterec)
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         kiterec.nothing  # noqa: B018
+
+
+def test_candles_gaps_depth_asof_and_latency_are_those_of_the_ticks(recording: Recording) -> None:
+    ticks = recording.ticks()
+    gaps = recording.gaps()
+    assert gaps.filter(COL("kind") == "lost").get_column("connection").to_list() == ["main-1"]
+    assert recording.gaps(instruments=False).height == gaps.filter(COL("kind") != "instrument").height
+    assert recording.depth().collect().equals(depth(ticks).collect())
+    assert (
+        recording.latency(["NSE:INFY"]).collect().height
+        == latency(recording.ticks(["NSE:INFY"])).collect().height
+    )
+    known = recording.asof(instant(20)).collect()
+    assert known.get_column("instrument_token").is_unique().all()
+    assert known.equals(asof(ticks, instant(20)).collect(), null_equal=True)
+    assert (
+        recording.candles("1s")
+        .drop("complete")
+        .collect()
+        .equals(candles(ticks, "1s").drop("complete").collect())
+    )
+
+
+def test_candles_at_the_ends_of_a_recording_are_not_complete(recording: Recording) -> None:
+    """It begins at 09:15:00 sharp and ends at 09:15:09.75."""
+    made = recording.candles("1s", symbols=[256001]).collect()
+    assert made.get_column("begin").to_list() == [instant(4 * second) for second in range(10)]
+    assert made.get_column("complete").to_list() == [True] * 9 + [False]
+    part = recording.candles("1s", symbols=[256001], begin=instant(10), end=instant(24)).collect()
+    assert part.get_column("complete").to_list() == [False, True, True, True]
+    assert part.get_column("open").to_list()[1:] == made.get_column("open").to_list()[3:6]

@@ -81,7 +81,8 @@ def candles(
     elif as_csv:
         _print_csv(found)
     else:
-        click.echo(table([_cells(candle) for candle in found], COLUMNS))
+        days = {candle["_ist"][:10] for candle in found}
+        click.echo(table([_cells(candle, with_day=len(days) > 1) for candle in found], COLUMNS))
 
 
 def _candles_of(frame: Any, recording: Recording) -> Iterator[Candle]:
@@ -101,13 +102,13 @@ def _public(candle: Candle) -> Candle:
     return {name: value for name, value in candle.items() if not name.startswith("_")}
 
 
-def _cells(candle: Candle) -> dict[str, str]:
+def _cells(candle: Candle, *, with_day: bool) -> dict[str, str]:
     prices = {
         name: price(candle[name], segment=candle["segment"]) for name in ("open", "high", "low", "close")
     }
     counts = {name: "" if candle[name] is None else f"{candle[name]:,}" for name in ("volume", "oi", "ticks")}
     return {
-        "begin (IST)": candle["_ist"],
+        "begin (IST)": candle["_ist"] if with_day else candle["_ist"][11:],
         "symbol": candle["symbol"] or str(candle["instrument_token"]),
         "session": candle["session"],
         "complete": "yes" if candle["complete"] else "no",

@@ -216,4 +216,4 @@ def _open_writer(draft: Path, schema: pa.Schema, stamp: Stamp) -> pq.ParquetWrit
 
 
 def _is_list(field: pa.Field) -> bool:
-    return pa.types.is_fixed_size_list(field.type)
+    return bool(pa.types.is_fixed_size_list(field.type))

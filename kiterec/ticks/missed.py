@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from kiterec.ticks.schema import INSTANT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MISSED_SCHEMA: Final = pl.Schema({"connection": pl.String(), "begin": INSTANT, "end": INSTANT})
 """What is asked of a table of gaps; a null `begin` or `end` is without end."""
@@ -30,6 +33,18 @@ def presence(ticks: pl.DataFrame) -> pl.DataFrame:
 def merge_presence(parts: pl.DataFrame) -> pl.DataFrame:
     """Give the presence of several batches as one."""
     return parts.group_by("instrument_token", "connection").agg(pl.col("first").min(), pl.col("last").max())
+
+
+def beyond(connections: Iterable[str], begin_ns: int | None, end_ns: int | None) -> pl.DataFrame:
+    """Give what is before and after a recording as gaps of its connections; None is no bound."""
+    rows = [
+        (name, *ends)
+        for name in connections
+        for ends, bound in (((None, begin_ns), begin_ns), ((end_ns, None), end_ns))
+        if bound is not None
+    ]
+    plain = {"connection": pl.String(), "begin": pl.Int64(), "end": pl.Int64()}
+    return pl.DataFrame(rows, plain, orient="row").cast(MISSED_SCHEMA)
 
 
 def is_missed(stretches: pl.DataFrame, gaps: pl.DataFrame, heard: pl.DataFrame) -> pl.Series:
