@@ -287,9 +287,10 @@ class Driver:
                 row = Row(received_at, monotonic, Kind.TEXT, message.encode())
                 self.write(row)
                 heard(received_at, monotonic)
-                self._take_text(row)
             for listener in self.listeners:
                 listener(name, row)
+            if row.kind is Kind.TEXT:  # what it means comes after the message itself
+                self._take_text(row)
 
     def _not_written(self, error: Exception) -> None:
         self.counters.unwritten += 1

@@ -7,6 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from kiterec.replay.server import ReplayServer
 from kiterec.simulate.market import SyntheticMarket
 from tests.feed.exchange import run
@@ -49,6 +51,7 @@ async def _says(example: Path, url: str, words: str) -> None:
     assert process.returncode == 0, f"{example.name}: {output}{rest}"
 
 
+@pytest.mark.slow
 def test_every_example_runs_against_the_simulated_exchange() -> None:
     assert {example.stem for example in EXAMPLES} == set(WORDS)
 

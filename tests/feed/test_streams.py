@@ -223,6 +223,17 @@ def test_frames_and_events_share_one_stream_in_their_order() -> None:
     run(main())
 
 
+def test_a_text_comes_before_what_it_means() -> None:
+    async def main() -> None:
+        async with quiet() as exchange, TickerManager([account()], quick(exchange.url)) as manager:
+            await manager.ready()
+            stream = manager.stream()
+            await (await exchange.session()).send('{"type":"message","data":"hello"}')
+            assert [type(item) for item in await take(stream, 2)] == [Frame, TextReceived]
+
+    run(main())
+
+
 def test_an_order_on_every_connection_is_delivered_once_with_its_json_untouched() -> None:
     data = {"order_id": "1", "status": "OPEN", "order_timestamp": "2026-11-20 09:15:01", "new_field": [1]}
     text = json.dumps({"type": "order", "data": data})
