@@ -1,8 +1,8 @@
 """What the feed costs beside a bare `websockets` receive loop on the same server, and its latency.
 
 Run `python -m benchmarks.feed [--rounds 5] [--json FILE]`. The server is a process of its own that sends made
-frames as fast as they are taken. The ways take turns, and each ratio is the median of the rounds' ratios. A ratio
-of raw_only below 0.6, or a p99 of 2 ms or more at the real rate, ends with exit code 1.
+frames as fast as they are taken. The ways take turns, and each ratio is the median of the rounds' ratios. A
+ratio of raw_only below 0.6, or a p99 of 2 ms or more at the real rate, ends with exit code 1.
 """
 
 from __future__ import annotations
