@@ -52,9 +52,13 @@ DEPTH: Final = ("buy_price", "buy_quantity", "buy_orders", "sell_price", "sell_q
 @to_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print all columns as CSV, with times in UTC.")
 @click.option("--json", "as_json", is_flag=True, help="Print all columns as JSON, with times in UTC.")
+@click.option(
+    "--cache", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    help="Show none: write all to a Parquet file, sorted by instrument, if it is not up to date.",
+)  # fmt: skip
 def ticks(
     *, recordings: tuple[Path, ...], limit: int, first: bool, instruments: tuple[str, ...], begin: str | None,
-    end: str | None, as_csv: bool, as_json: bool,
+    end: str | None, as_csv: bool, as_json: bool, cache: Path | None,
 ) -> None:  # fmt: skip
     """Show ticks of RECORDING: one row a packet, in the order of their arrival.
 
@@ -62,6 +66,11 @@ def ticks(
     """
     import kiterec
 
+    if cache is not None:
+        if len(recordings) > 1 or instruments or begin or end or first or as_csv or as_json:
+            raise click.UsageError("--cache takes all ticks of one recording; give it no other option")
+        _write_cache(recordings[0], cache)
+        return
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other; give one")
     symbols = split_words(instruments)
@@ -78,6 +87,16 @@ def ticks(
         _print_csv(found)
     else:
         click.echo(table([_cells(tick) for tick in found], COLUMNS))
+
+
+def _write_cache(path: Path, target: Path) -> None:
+    """Bring the cache up to date and say what it has."""
+    from kiterec.cli.amounts import size
+    from kiterec.ticks.cache import read_stamp, tick_cache
+
+    stamp = read_stamp(tick_cache(path, target))
+    count = 0 if stamp is None else stamp.ticks
+    click.echo(f"{target}: {count:,} ticks, {size(target.stat().st_size)}")
 
 
 def _ticks_of(
