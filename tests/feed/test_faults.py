@@ -237,6 +237,20 @@ def test_a_callable_is_asked_at_each_connect_so_a_new_token_needs_no_restart() -
     run(main())
 
 
+def test_a_source_given_at_run_time_is_asked_again_after_a_403() -> None:
+    async def main() -> None:
+        async with Exchange() as exchange:
+            exchange.tokens = {"third"}
+            async with TickerManager([account(token="first")], quick(exchange.url)) as manager:
+                assert isinstance(await manager.ended(), AuthError)
+                tokens = iter(["second", "second", "third"])
+                manager.set_access_token("main", lambda: next(tokens))
+                await manager.ready()
+            assert len(exchange.requests) == 3  # each token once
+
+    run(main())
+
+
 def test_429_is_waited_out_until_there_is_room() -> None:
     async def main() -> None:
         async with Exchange() as exchange:

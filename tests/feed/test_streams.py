@@ -98,6 +98,8 @@ def test_a_slow_consumer_loses_what_its_policy_says_and_knows_how_much(
             assert [item.payload for item in await take(slow, 3)] == [frame(n) for n in left]
             assert (slow.dropped, slow.delivered, quick_one.dropped) == (7, 3, 0)
             assert manager.stats().dropped == 7
+            slow.close()
+            assert manager.stats().dropped == 7
 
     run(main())
 
