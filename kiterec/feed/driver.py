@@ -131,8 +131,10 @@ class Driver:
 
     def stop(self) -> None:
         """Begin the end; `run` returns when it is done."""
-        self._holders.clear()
-        self.release(self)
+        if self._holders:
+            # Its row is written, but what waits in the socket stays there: reading on could fill the memory
+            # that the hold protects.
+            self.apply(Release())
         self.apply(Stop())
 
     def recover(self) -> None:
