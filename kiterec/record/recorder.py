@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kiterec.clock import NS_PER_S, SYSTEM_CLOCK
 from kiterec.errors import AuthError
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_HOLD_LOG_NS: Final = 60 * NS_PER_S
+
 
 class Recorder:
     """One recording: `run` it once; ask for its `status` meanwhile.
@@ -51,6 +53,7 @@ class Recorder:
         self._crew: Crew | None = None
         self._started_ns = 0
         self._held = False
+        self._hold_told_ns: int | None = None
         self._broken = asyncio.Event()
         self._failure: StorageError | None = None
 
@@ -192,11 +195,17 @@ class Recorder:
             return
         self._held = wanted
         if wanted:
-            logger.warning("the disk cannot keep up, reading stands still")
+            self._tell_of_hold()
             crew.manager.pause_reading()
         else:
-            logger.info("the disk has caught up, reading goes on")
             crew.manager.resume_reading()
+
+    def _tell_of_hold(self) -> None:
+        """Log it, but not each time: a sender that is faster than the disk is held many times a second."""
+        now = self._clock.monotonic_ns()
+        if self._hold_told_ns is None or now - self._hold_told_ns >= _HOLD_LOG_NS:
+            self._hold_told_ns = now
+            logger.warning("the disk cannot keep up, the sender is slowed; see the backpressure rows")
 
     async def _until_the_end(self) -> None:
         schedule = self.config.schedule

@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+from kiterec.clock import NS_PER_S
 from kiterec.store.folder import check_connection_name
 from kiterec.store.schema import MAX_PAYLOAD_BYTES
 
@@ -22,6 +23,12 @@ ROW_BYTES: Final = 250
 
 EARLY_FLUSH_BYTES: Final = 8 << 20
 """So much waiting is written at once, before the flush interval is over."""
+
+BRISK_BYTES: Final = 16 << 20
+"""So much may wait while the disk answers: more would only wait longer than the flush interval promises."""
+
+STALL_NS: Final = NS_PER_S
+"""A disk that has taken nothing for so long stalls; then the whole budget may fill before reading stops."""
 
 
 class Group:
@@ -63,7 +70,8 @@ class RowQueue:
         self.payload_bytes = 0
         self.lost_rows = 0
         self._budget = budget
-        self._resume_below = budget // 2
+        self._brisk = min(BRISK_BYTES, budget)
+        self._answered_ns = time.monotonic_ns()
         self._lock = threading.Lock()
         self._groups: dict[str, Group] = {}
         self._known: set[str] = set()
@@ -97,13 +105,17 @@ class RowQueue:
             self._unwritten += size
             self._waiting += size
             early = self._waiting >= EARLY_FLUSH_BYTES
-            pressed = self._unwritten > self._budget and not self._paused
+            pressed = self._unwritten > self._brisk and not self._paused and self._is_pressed()
             if pressed:
                 self._paused = True
         if early:
             self.wake.set()
         if pressed:
             self._tell(paused=True)
+
+    def _is_pressed(self) -> bool:
+        stalls = time.monotonic_ns() - self._answered_ns > STALL_NS
+        return not stalls or self._unwritten > self._budget
 
     def _open_group(self, connection: str, length: int) -> Group | None:
         if self._closed:
@@ -131,7 +143,8 @@ class RowQueue:
         """Give back the memory of a group that is on its way to the disk."""
         with self._lock:
             self._unwritten -= group.size
-            eased = self._paused and self._unwritten <= self._resume_below
+            self._answered_ns = time.monotonic_ns()
+            eased = self._paused and self._unwritten <= self._brisk // 2
             if eased:
                 self._paused = False
         if eased:
@@ -165,7 +178,7 @@ class RowQueue:
         return self._paused
 
     def on_pressure(self, callback: Callable[[bool], None]) -> None:
-        """Call back with True when the budget is used up, with False when half of it is free again.
+        """Call back with True when reading should stop, with False when most of what waited is written.
 
         The call comes from the thread that appended, or from the writer's.
         """

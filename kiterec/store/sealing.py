@@ -7,6 +7,8 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from kiterec.errors import StorageError
 from kiterec.store.folder import DAMAGED, JOURNAL, RecordingFolder
 from kiterec.store.manifest import DamageEntry, Manifest, save_manifest
@@ -71,6 +73,8 @@ class Sealing:
                 note_sealed(self.manifest, self._folder, connection, number, sealed)
                 save_manifest(self._folder.path, self.manifest, files=self._files)
             retire_journal(self._folder, connection, number, damaged=bool(sealed.damage), files=self._files)
+            # Arrow's allocator keeps what a part needed, which is more than all the rest of a recorder.
+            pa.default_memory_pool().release_unused()
         except StorageError as error:
             self.unsealed[connection, number] = str(error)
             logger.warning(

@@ -189,6 +189,23 @@ def test_reading_can_be_paused_and_resumed_and_leaves_a_row() -> None:
     run(main())
 
 
+def test_a_stop_while_reading_is_paused_reads_nothing_more_and_leaves_the_row() -> None:
+    async def main() -> None:
+        sink = Sink()
+        async with quiet() as exchange:
+            async with TickerManager([account()], quick(exchange.url), sink=sink) as manager:
+                await manager.ready()
+                session = await exchange.session()
+                manager.pause_reading()
+                for number in range(50):
+                    await session.send(frame(number))
+            # One message can have been on its way when the pause began.
+            assert len(sink.payloads(Kind.BINARY)) <= 1
+            assert len(sink.lifecycle(Kind.BACKPRESSURE)) == 1
+
+    run(main())
+
+
 def test_the_events_of_a_life_come_in_their_order() -> None:
     async def main() -> list[FeedEvent]:
         exchange = Exchange(heartbeat_s=None, greet=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ from kiterec.store.folder import DAMAGED, DRAFT, JOURNAL, PART, RecordingFolder,
 from kiterec.store.latency import Latency, LatencyMeter
 from kiterec.store.lock import FolderLock, is_locked
 from kiterec.store.manifest import MANIFEST_NAME
-from kiterec.store.row_queue import EARLY_FLUSH_BYTES, ROW_BYTES, RowQueue
+from kiterec.store.row_queue import BRISK_BYTES, EARLY_FLUSH_BYTES, ROW_BYTES, STALL_NS, RowQueue
 from kiterec.store.schema import MAX_PAYLOAD_BYTES
 from kiterec.wire.transcript import Kind, Row
 
@@ -63,6 +64,21 @@ def test_pressure_comes_once_and_goes_when_half_is_written() -> None:
     assert queue.paused
     queue.written(second)
     assert (news, queue.paused) == ([True, False], False)
+
+
+def test_a_disk_that_answers_is_given_little_to_wait_for_and_one_that_stalls_the_whole_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    brisk, stalled = RowQueue(1 << 30), RowQueue(1 << 30)
+    for queue, silent_ns in ((brisk, 0), (stalled, STALL_NS + 1)):
+        queue.append("a", row(BRISK_BYTES))
+        queue.written(queue.take()[0])
+        answered = time.monotonic_ns()
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "monotonic_ns", lambda now=answered + silent_ns: now)
+            queue.append("a", row(BRISK_BYTES))
+    assert brisk.paused
+    assert not stalled.paused
 
 
 def test_much_data_asks_for_an_early_flush() -> None:
