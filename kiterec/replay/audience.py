@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from kiterec.replay.client import Client
     from kiterec.replay.market import MarketBatch
+    from kiterec.replay.stats import ClientState
 
 _PATIENCE_S: Final = 5.0
 """Clients that never stop asking do not hold the replay up for longer than this."""
+
+_REMEMBERED: Final = 1000
+"""Digests of so many clients that have left are kept."""
 
 
 class Audience:
@@ -19,19 +23,30 @@ class Audience:
     Args:
         expected: how many clients the replay's clock waits for.
         silent_count: count clients that have subscribed to nothing, as in exact mode.
+        acknowledged: clients have taken a message when somebody has said so with `acknowledge`.
     """
 
-    def __init__(self, *, expected: int, silent_count: bool) -> None:
+    def __init__(self, *, expected: int, silent_count: bool, acknowledged: bool = False) -> None:
         self._clients: list[Client] = []
         self._expected = expected
         self._silent_count = silent_count
-        self._gathered = asyncio.Event()
+        self._acknowledged = acknowledged
+        self._unacknowledged: set[str] = set()
+        self._news = asyncio.Event()
         self._noticed_at = 0.0
-        if not expected:
-            self._gathered.set()
+        self._digests: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._clients)
+
+    def states(self) -> list[ClientState]:
+        """Tell who is there and what each has subscribed to."""
+        return [client.state() for client in self._clients]
+
+    def digests(self) -> dict[str, str]:
+        """Give what is known of what was sent to each client, by name, of the last 1,000 that left too."""
+        here = {client.name: client.outlet.digest() for client in self._clients}
+        return self._digests | {name: digest for name, digest in here.items() if digest is not None}
 
     def join(self, client: Client) -> None:
         """Add a client; it gets everything from here on."""
@@ -42,17 +57,28 @@ class Audience:
         """Forget a client whose connection has ended."""
         client.leave()
         self._clients.remove(client)
+        self._unacknowledged.discard(client.name)
+        self._news.set()
+        digest = client.outlet.digest()
+        if digest is not None:
+            self._digests[client.name] = digest
+            if len(self._digests) > _REMEMBERED:
+                del self._digests[next(iter(self._digests))]
 
     def noticed(self) -> None:
         """Look again whether all that are awaited are there; called after each thing that a client did."""
         self._noticed_at = asyncio.get_running_loop().time()
-        here = sum(1 for client in self._clients if self._silent_count or client.subscriptions.modes)
-        if here >= self._expected:
-            self._gathered.set()
+        self._news.set()
+
+    def listens(self) -> bool:
+        """Tell whether anybody is there to whom messages go."""
+        return self._here() > 0
 
     async def gathered(self, *, quiet_s: float) -> None:
         """Wait until as many clients are there as were expected, and none has asked for more for a while."""
-        await self._gathered.wait()
+        while self._here() < self._expected:
+            self._news.clear()
+            await self._news.wait()
         loop = asyncio.get_running_loop()
         latest = loop.time() + _PATIENCE_S
         while self._clients:
@@ -63,12 +89,42 @@ class Audience:
 
     def deliver(self, batch: MarketBatch, begin: int, end: int) -> int:
         """Send each client its share of the messages `begin` up to, without, `end`; give how many."""
-        return sum([client.deliver(batch, begin, end) for client in tuple(self._clients)])
+        sent = 0
+        for client in tuple(self._clients):
+            share = client.deliver(batch, begin, end)
+            sent += share
+            if share and self._acknowledged:
+                self._unacknowledged.add(client.name)
+        return sent
 
     async def drained(self) -> None:
         """Wait until no open client has much unread."""
         for client in tuple(self._clients):
             await client.outlet.drained()
+
+    async def taken(self) -> None:
+        """Wait until every client has taken everything that was sent to it, or has left."""
+        for client in tuple(self._clients):
+            await client.outlet.taken()
+        while self._unacknowledged:
+            self._news.clear()
+            await self._news.wait()
+
+    def acknowledge(self, name: str | None) -> bool:
+        """Say that a client, or each for None, has dealt with its last message; False: it had none."""
+        waited = bool(self._unacknowledged) if name is None else name in self._unacknowledged
+        self._unacknowledged.difference_update(tuple(self._unacknowledged) if name is None else (name,))
+        self._news.set()
+        return waited
+
+    def send_pending_snapshots(self) -> bool:
+        """Send what clients wait for, now; tell whether anything went out."""
+        return sum(client.send_pending_snapshot() for client in tuple(self._clients)) > 0
+
+    def show_state(self) -> None:
+        """Send each client the state of all its instruments, after a jump."""
+        for client in tuple(self._clients):
+            client.show_state()
 
     def timeline_ended(self) -> None:
         """Let nobody wait for a snapshot, and give exact clients their heartbeats."""
@@ -80,3 +136,10 @@ class Audience:
         """Close every connection."""
         for client in tuple(self._clients):
             client.outlet.say_goodbye(code, reason)
+
+    def _here(self) -> int:
+        return sum(
+            1
+            for client in self._clients
+            if not client.outlet.gone and (self._silent_count or client.subscriptions.modes)
+        )

@@ -6,11 +6,14 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from kiterec.replay.framing import mode_bit
 from kiterec.replay.hooks import Sending
+from kiterec.replay.stats import ClientState
 from kiterec.replay.subscriptions import Subscriptions
 from kiterec.replay.texts import OVER_LIMIT
 from kiterec.wire.frames import HEARTBEAT
 from kiterec.wire.messages import ErrorText, encode_text
+from kiterec.wire.packets import Mode
 from kiterec.wire.requests import Request, UnknownRequest, decode_request
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_S: Final = 3.0
 SNAPSHOT_DELAY_S: Final = 0.25
 
+_MODE_OF_BIT: Final = {mode_bit(mode): mode for mode in Mode}
+
 _IGNORED_TOLD: Final = 10
 """So many ignored requests of a client are logged; all are counted."""
 
@@ -42,16 +47,24 @@ class Client:
         limits: the server's bounds.
         tally: the server's counts.
         on_subscribed: called after each request that changed something.
+        lockstep: snapshots wait for `send_pending_snapshot` instead of a timer.
     """
 
     def __init__(
-        self, outlet: Outlet, *, limits: Limits, tally: Tally, on_subscribed: Callable[[], None]
+        self,
+        outlet: Outlet,
+        *,
+        limits: Limits,
+        tally: Tally,
+        on_subscribed: Callable[[], None],
+        lockstep: bool = False,
     ) -> None:
         self.outlet = outlet
         self.subscriptions = Subscriptions(limit=limits.instruments_per_connection)
         self._limits = limits
         self._tally = tally
         self._on_subscribed = on_subscribed
+        self._lockstep = lockstep
         self._view: View | None = None
         self._subscribed_view: SubscribedView | None = None
         self._exact = False
@@ -64,6 +77,13 @@ class Client:
     def name(self) -> str:
         """Give the name of logs and statistics."""
         return self.outlet.name
+
+    def state(self) -> ClientState:
+        """Tell what it has subscribed to."""
+        return ClientState(
+            name=self.name,
+            modes={token: _MODE_OF_BIT[bit] for token, bit in self.subscriptions.modes.items()},
+        )
 
     def serve(self, view: SubscribedView, *, greeting: str) -> None:
         """Begin as Kite does: a first text, heartbeats, then whatever is asked for."""
@@ -123,6 +143,12 @@ class Client:
         asked, self._snapshot_of = self._snapshot_of, set()
         return bool(asked) and self._send_state(asked)
 
+    def show_state(self) -> None:
+        """Send the state of all its instruments."""
+        if self.subscriptions.modes:
+            self._snapshot_of.clear()
+            self._send_state(set(self.subscriptions.modes))
+
     def leave(self) -> None:
         """Stop everything, for the connection is closed."""
         for timer in (self._heartbeat, self._snapshot):
@@ -139,7 +165,7 @@ class Client:
 
     def _ask_snapshot(self, tokens: tuple[int, ...]) -> None:
         self._snapshot_of.update(tokens)
-        if self._snapshot is None:
+        if self._snapshot is None and not self._lockstep:
             loop = asyncio.get_running_loop()
             self._snapshot = loop.call_later(SNAPSHOT_DELAY_S, self.send_pending_snapshot)
 

@@ -105,6 +105,15 @@ class Market:
         self._state.enter(packets, instrument, instruments=len(self.index))
         self._state.advance(0, len(packets))
 
+    def reset(self, universe: InstrumentUniverse | None) -> None:
+        """Go back to the start: nothing but the positions of instruments is known any more."""
+        self._owners = None if self._owners is None else Owners()
+        self._texts = TextFilter()
+        self._state = MarketState()
+        self._state.enter(no_packets(0), np.empty(0, np.int32), instruments=len(self.index))
+        if universe is not None:
+            self.open(universe)
+
     def enter(self, batch: TimelineBatch, packets: PacketBatch) -> MarketBatch:
         """Begin the next batch; `advance` then goes through it."""
         instrument = self.index.add(packets.token)

@@ -82,6 +82,7 @@ class Outlet:
         self._limits = limits
         self._tally = tally
         self._hook = hook
+        self._dirty = False
         self._digest = hashlib.sha256() if digested else None
 
     def send(
@@ -133,7 +134,8 @@ class Outlet:
 
     async def taken(self) -> None:
         """Wait until the client has taken everything, however long that takes, or is gone."""
-        if not self.gone:
+        while self._dirty and not self.gone:
+            self._dirty = False
             await self._wire.taken()
 
     def cut_off(self, why: str) -> None:
@@ -173,6 +175,7 @@ class Outlet:
         self._wire.push(message)
         self._tally.sent_messages += 1
         self._tally.sent_bytes += len(message)
+        self._dirty |= counted
         if self._digest is not None and counted:
             data = message.encode() if isinstance(message, str) else message
             self._digest.update(b"%d %d " % (isinstance(message, str), len(data)) + data)

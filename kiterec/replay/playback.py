@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,105 +14,233 @@ from kiterec.clock import NS_PER_MS, NS_PER_S
 from kiterec.replay.client import SNAPSHOT_DELAY_S
 from kiterec.replay.market import MarketBatch
 from kiterec.replay.reading import read_ahead
+from kiterec.replay.transport import Target
 
 if TYPE_CHECKING:
     from kiterec.replay.audience import Audience
     from kiterec.replay.market import Market
-    from kiterec.replay.pace import Pace
     from kiterec.replay.packet_batch import PacketBatch
     from kiterec.replay.stats import Tally
     from kiterec.replay.timeline import Timeline, TimelineBatch
+    from kiterec.replay.transport import Transport
 
 logger = logging.getLogger(__name__)
 
 STEP_BYTES: Final = 1 << 20
 """At most so much is sent before requests are heard again."""
 
-TIMER_NS: Final = NS_PER_MS
-"""epoll wakes up to this much late, so the last stretch before a deadline is spent asking the clock."""
-
 BEHIND_NS: Final = NS_PER_S
 """A replay this late waits for its clients, so that catching up does not fill their buffers."""
 
+GRID_NS: Final = 250 * NS_PER_MS
+"""A loop begins anew this long after its last message, as Kite's next frame would come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stretch:
+    """Which part of a timeline is served, and how its time passes.
+
+    Attributes:
+        begin_ns: since the timeline's start; the state at it is rebuilt from what comes before.
+        end_ns: excluded; None: to the timeline's end.
+        skip_idle_ns: a longer silence of the timeline is shortened to this; None: none is.
+    """
+
+    begin_ns: int = 0
+    end_ns: int | None = None
+    skip_idle_ns: int | None = None
+
 
 class Playback:
-    """One run through a timeline.
+    """Goes through a timeline, once or more often.
 
     Args:
         timeline: what to serve.
         market: the state to keep; None in exact mode, which needs none.
         audience: to whom.
-        pace: when.
+        transport: the clock and its buttons.
         tally: the server's counts.
+        stretch: which part.
+        lockstep: send a message only when each client has taken the one before.
     """
 
     def __init__(
-        self, timeline: Timeline, *, market: Market | None, audience: Audience, pace: Pace, tally: Tally
+        self,
+        timeline: Timeline,
+        *,
+        market: Market | None,
+        audience: Audience,
+        transport: Transport,
+        tally: Tally,
+        stretch: Stretch,
+        lockstep: bool,
     ) -> None:
         self._timeline = timeline
         self._market = market
         self._audience = audience
-        self._pace = pace
+        self._transport = transport
         self._tally = tally
+        self._stretch = stretch
+        self._lockstep = lockstep
+        # A client's requests come one after another: the first frame meets all of them.
+        self._quiet_s = 0 if market is None else SNAPSHOT_DELAY_S
+        self._clean = True
 
-    async def run(self) -> None:
-        """Wait for the clients, then serve the timeline to its end."""
-        tally = self._tally
-        async with contextlib.aclosing(
-            read_ahead(self._timeline, packets=self._market is not None)
-        ) as batches:
-            # A client's requests come one after another: the first frame meets all of them.
-            await self._audience.gathered(quiet_s=0 if self._market is None else SNAPSHOT_DELAY_S)
-            async for batch, packets in batches:
-                entered = self._enter(batch, packets)
-                if tally.state == "waiting":
-                    self._start()
-                await self._play(entered)
-        await self._audience.drained()
+    @property
+    def beginning(self) -> Target:
+        """Give where the stretch begins."""
+        return Target(position_ns=self._stretch.begin_ns)
+
+    async def run(self, target: Target) -> Target | None:
+        """Serve the timeline from a place to its end; give another place if the way there goes back."""
+        self._tally.state = "waiting" if self._clean else "running"
+        if not self._clean and self._market is not None:
+            self._market.reset(self._timeline.universe)
+        self._clean = False
+        back = await self._through(target)
+        if back is None:
+            await self._audience.drained()
+        return back
+
+    def end(self) -> None:
+        """Say that nothing more comes, unless somebody goes back."""
         self._audience.timeline_ended()
+        self._transport.ended()
+        tally = self._tally
         tally.state = "finished"
         logger.info(
             "replay finished messages=%d seconds=%.3f took=%.3f",
-            tally.timeline_messages,
-            tally.position_ns / NS_PER_S,
-            tally.elapsed_ns / NS_PER_S,
-        )
+            tally.timeline_messages, tally.position_ns / NS_PER_S, tally.elapsed_ns / NS_PER_S,
+        )  # fmt: skip
 
-    def _start(self) -> None:
-        self._tally.state = "running"
-        self._pace.start(0)
-        logger.info("replay started clients=%d speed=%s", len(self._audience), self._pace.speed or "max")
+    async def pause_before_next_round(self) -> Target:
+        """Wait as long as Kite would between two frames; give where to go on."""
+        if self._tally.seq < 0:
+            await asyncio.sleep(GRID_NS / NS_PER_S)
+        elif not self._transport.steps:
+            await self._transport.until(self._tally.position_ns + GRID_NS)
+        self._tally.rounds += 1
+        return self._transport.take_target() or self.beginning
+
+    async def _through(self, target: Target | None) -> Target | None:
+        reading = read_ahead(self._timeline, packets=self._market is not None, end_ns=self._stretch.end_ns)
+        async with contextlib.aclosing(reading) as batches:
+            async for source, packets in batches:
+                batch = self._enter(source, packets)
+                begin = 0
+                if target is not None:
+                    begin = target.row(source)
+                    self._skip(batch, 0, begin)
+                    if begin == len(source):
+                        continue
+                    await self._arrive(target, batch, begin)
+                target = await self._play(batch, begin)
+                if target is not None and not target.is_ahead(self._tally):
+                    return target
+        if target is not None:
+            await self._arrive(target, None, 0)
+        return self._transport.take_target()
 
     def _enter(self, batch: TimelineBatch, packets: PacketBatch | None) -> MarketBatch:
         if self._market is None or packets is None:
             return MarketBatch.untouched(batch)
         return self._market.enter(batch, packets)
 
-    async def _play(self, batch: MarketBatch) -> None:
-        due_ns = batch.source.due_ns
-        bytes_before = batch.bytes_before()
-        begin = 0
-        while begin < len(due_ns):
-            late_ns = await self._wait_for(int(due_ns[begin]))
-            end = int(np.searchsorted(bytes_before, bytes_before[begin] + STEP_BYTES))
-            if (reached := self._pace.reached_ns()) is not None:
-                end = min(end, int(np.searchsorted(due_ns, reached, side="right")))
-                self._tally.note_lateness(late_ns)
-            end = max(begin + 1, min(end, len(due_ns)))
-            if self._market is not None:
-                self._market.advance(batch, begin, end)
-            self._tally.position_ns, self._tally.seq = int(due_ns[end - 1]), batch.seq(end - 1)
-            self._audience.deliver(batch, begin, end)
-            self._tally.timeline_messages += end - begin
-            self._tally.elapsed_ns = self._pace.elapsed_ns()
-            begin = end
-            if self._pace.speed is None or late_ns > BEHIND_NS:
-                await self._audience.drained()
+    def _skip(self, batch: MarketBatch, begin: int, end: int) -> None:
+        """Go past messages without sending them."""
+        if self._market is not None:
+            self._market.advance(batch, begin, end)
+        if end > begin:
+            self._tally.position_ns, self._tally.seq = batch.due_ns(end - 1), batch.seq(end - 1)
 
-    async def _wait_for(self, due_ns: int) -> int:
-        """Wait until an instant of the timeline; give how late it is by then."""
-        # Also without a wait the loop gets its turn: requests are heard, heartbeats go out.
-        await asyncio.sleep(max(0, self._pace.wait_ns(due_ns) - TIMER_NS) / NS_PER_S)
-        while self._pace.wait_ns(due_ns) > 0:  # noqa: ASYNC110 -- no event tells the time so exactly
-            await asyncio.sleep(0)
-        return -self._pace.wait_ns(due_ns)
+    async def _arrive(self, target: Target, batch: MarketBatch | None, begin: int) -> None:
+        """Begin to play at a place; the first time, when the clients are there."""
+        tally, pace = self._tally, self._transport.pace
+        position_ns = tally.position_ns
+        if batch is not None:
+            position_ns = batch.due_ns(begin) if target.position_ns is None else target.position_ns
+        tally.position_ns = position_ns
+        first = tally.state == "waiting"
+        if position_ns or not first:
+            self._audience.show_state()
+        if first:
+            await self._audience.gathered(quiet_s=self._quiet_s)
+            tally.state = "running"
+            pace.forget()
+            logger.info(
+                "replay started clients=%d speed=%s position=%.3f",
+                len(self._audience), pace.speed or "max", position_ns / NS_PER_S,
+            )  # fmt: skip
+        self._transport.arrived(position_ns)
+
+    async def _play(self, batch: MarketBatch, begin: int) -> Target | None:
+        """Send a batch; give the place that somebody asked for, unless it is in the batch and was gone to."""
+        due_ns, bytes_before = batch.source.due_ns, batch.bytes_before()
+        transport, audience = self._transport, self._audience
+        while begin < len(due_ns):
+            if self._lockstep:
+                await self._settle()
+            self._skip_idle(int(due_ns[begin]))
+            late_ns = await transport.until(int(due_ns[begin]))
+            if (target := transport.take_target()) is not None:
+                if not target.is_ahead(self._tally):
+                    return target
+                row = max(begin, target.row(batch.source))
+                self._skip(batch, begin, row)
+                if row == len(due_ns):
+                    return target
+                begin = row
+                await self._arrive(target, batch, begin)
+                continue
+            end = begin + 1
+            if not (self._lockstep or transport.steps):
+                end = self._portion(due_ns, bytes_before, begin)
+            self._note_lateness(late_ns)
+            self._send(batch, begin, end)
+            begin = end
+            if transport.pace.speed is None or late_ns > BEHIND_NS:
+                await audience.drained()
+        return None
+
+    def _portion(
+        self,
+        due_ns: np.ndarray[tuple[int], np.dtype[np.int64]],
+        bytes_before: np.ndarray[tuple[int], np.dtype[np.int64]],
+        begin: int,
+    ) -> int:
+        """Give the end of what is sent at once: what is due, and about a megabyte at most."""
+        end = int(np.searchsorted(bytes_before, bytes_before[begin] + STEP_BYTES))
+        if (reached := self._transport.pace.reached_ns()) is not None:
+            end = min(end, int(np.searchsorted(due_ns, reached, side="right")))
+        return max(begin + 1, min(end, len(due_ns)))
+
+    def _send(self, batch: MarketBatch, begin: int, end: int) -> None:
+        tally, transport = self._tally, self._transport
+        if self._market is not None:
+            self._market.advance(batch, begin, end)
+        tally.position_ns, tally.seq = batch.due_ns(end - 1), batch.seq(end - 1)
+        transport.pace.reach(tally.position_ns)
+        sent = self._audience.deliver(batch, begin, end)
+        tally.timeline_messages += end - begin
+        tally.elapsed_ns, tally.played_ns = transport.pace.elapsed_ns(), transport.pace.played_ns()
+        # A step is a message that somebody gets.
+        if transport.steps and (sent or not self._audience.listens()):
+            transport.stepped()
+
+    async def _settle(self) -> None:
+        """Wait until every client has taken everything, and each that is expected is there."""
+        audience = self._audience
+        await audience.taken()
+        await audience.gathered(quiet_s=self._quiet_s)
+        while audience.send_pending_snapshots():
+            await audience.taken()
+
+    def _skip_idle(self, due_ns: int) -> None:
+        limit, pace = self._stretch.skip_idle_ns, self._transport.pace
+        if limit is not None and due_ns - pace.position_ns() > limit:
+            pace.start(due_ns - limit)
+
+    def _note_lateness(self, late_ns: int) -> None:
+        pace = self._transport.pace
+        if pace.speed is not None and not pace.paused:
+            self._tally.note_lateness(late_ns)

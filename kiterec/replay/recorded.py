@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
+from kiterec.clock import ist
 from kiterec.errors import ReplayError
 from kiterec.replay.timeline import TimelineBatch, TimelineKind
 from kiterec.store.folder import open_folder
@@ -63,6 +65,42 @@ class RecordedTimeline:
         """Give the recorded connections' names, `main-2` before `main-10`."""
         return self._connections
 
+    @cached_property
+    def start_ns(self) -> int:
+        """Give the recorder's wall clock at the start, in nanoseconds since the epoch; 0 without any row."""
+        first = self._first_row(self._begin_ns)
+        return 0 if first is None else first[0]
+
+    @cached_property
+    def length_ns(self) -> int | None:
+        """Give how long the recording is by its manifest; None while it is being written."""
+        parts = self._folder.manifest().parts
+        if not parts or self._end_ns is not None:
+            return None
+        return max(part.end_ns for part in parts) - self.start_ns
+
+    def position_at(self, time_ns: int) -> int:
+        """Give the due time of the first row received at or after a wall-clock time.
+
+        Raises:
+            ReplayError: nothing was received at or after it.
+        """
+        start = self._first_row(self._begin_ns)
+        found = self._first_row(time_ns)
+        if start is None or found is None:
+            raise ReplayError(
+                f"nothing was recorded at or after {ist(time_ns):%H:%M:%S} IST in {self._folder.path}"
+            )
+        return max(0, found[1] - start[1])
+
+    def _first_row(self, begin_ns: int | None) -> tuple[int, int] | None:
+        """Give both clocks of the first row received at or after an instant."""
+        columns = ["received_at", "monotonic_ns"]
+        for batch in read_transcript(self._folder.path, columns=columns, begin_ns=begin_ns):
+            received_at, monotonic_ns = (batch.column(name)[0] for name in columns)
+            return received_at.value, monotonic_ns.as_py()
+        return None
+
     def instruments_csv(self) -> bytes | None:
         """Give the dump that was kept with the recording."""
         path = self._folder.instruments_path
@@ -77,7 +115,7 @@ class RecordedTimeline:
         Raises:
             CorruptPartError: a part does not check.
         """
-        columns = ["connection", "monotonic_ns", "kind", "payload"]
+        columns = ["seq", "connection", "monotonic_ns", "kind", "payload"]
         start_ns: int | None = None
         latest_ns = 0
         rows = read_transcript(
@@ -110,6 +148,7 @@ class RecordedTimeline:
             connection=connection[rows],
             kind=kind[rows].astype(np.uint8),
             payloads=payloads,
+            seq=np.asarray(np.from_dlpack(batch.column("seq"))[rows], np.uint64),
         )
 
 
@@ -136,6 +175,7 @@ def _cut(batch: TimelineBatch) -> Iterator[TimelineBatch]:
             connection=batch.connection[begin:end],
             kind=batch.kind[begin:end],
             payloads=batch.payloads.slice(begin, end - begin),
+            seq=None if batch.seq is None else batch.seq[begin:end],
         )
 
 

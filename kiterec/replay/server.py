@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self, get_args
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
@@ -18,15 +18,17 @@ from kiterec.replay.admission import Admission, refusal_page
 from kiterec.replay.audience import Audience
 from kiterec.replay.client import Client
 from kiterec.replay.client_view import ExactView, SubscribedView
+from kiterec.replay.controls import ReplayControls
 from kiterec.replay.greeting import greeting_of
 from kiterec.replay.http_pages import Page, Pages
 from kiterec.replay.limits import Limits
 from kiterec.replay.market import Market
 from kiterec.replay.outlet import HIGH_WATER_BYTES, Outlet
 from kiterec.replay.pace import Pace
-from kiterec.replay.playback import Playback
+from kiterec.replay.playback import Playback, Stretch
 from kiterec.replay.sockets import KiteConnection, Room
-from kiterec.replay.stats import ReplayStats, Tally
+from kiterec.replay.stats import Tally
+from kiterec.replay.transport import Transport
 from kiterec.replay.wire_log import wire_logger
 
 if TYPE_CHECKING:
@@ -38,10 +40,11 @@ if TYPE_CHECKING:
 
     from kiterec.replay.hooks import ReplayHook
     from kiterec.replay.timeline import Timeline
+    from kiterec.replay.transport import Target
 
 logger = logging.getLogger(__name__)
 
-AtEnd = Literal["close", "hold"]
+AtEnd = Literal["close", "hold", "loop"]
 
 _NORMAL: Final = 1000
 _GOING_AWAY: Final = 1001
@@ -50,8 +53,8 @@ _HANDSHAKE_S: Final = 10.0
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
-class ReplayServer:
-    """Serves a timeline as Kite would; an async context manager.
+class ReplayServer(ReplayControls):
+    """Serves a timeline as Kite would; an async context manager, with the controls of a replay.
 
     Args:
         timeline: what to serve.
@@ -63,7 +66,12 @@ class ReplayServer:
         credentials: access_token by api_key; None lets every client in.
         wait_for_clients: how many clients must be there before the clock starts: connected ones in exact
             mode, subscribed ones otherwise. None: one, and in exact mode one per recorded connection.
-        at_end: `close` every connection with code 1000, or `hold` them with heartbeats.
+        at_end: `close` every connection with code 1000, `hold` them with heartbeats, or `loop`.
+        stretch: which part of the timeline is served, and whether its silences are.
+        paused: begin with a pause.
+        lockstep: send a message only when every client has taken the one before, and while as many clients
+            are there as are waited for. A client has taken what it got when its library answers a ping;
+            with "acknowledged", when somebody has said so with `acknowledge`.
         limits: bounds of what clients may do.
         hook: asked before each connection is answered and before each message goes out.
 
@@ -82,35 +90,47 @@ class ReplayServer:
         credentials: Mapping[str, str] | None = None,
         wait_for_clients: int | None = None,
         at_end: AtEnd = "close",
+        stretch: Stretch | None = None,
+        paused: bool = False,
+        lockstep: bool | Literal["acknowledged"] = False,
         limits: Limits | None = None,
         hook: ReplayHook | None = None,
     ) -> None:
-        if at_end not in {"close", "hold"}:
-            raise ValueError(f"at_end is close or hold, got {at_end!r}")
+        if at_end not in get_args(AtEnd):
+            raise ValueError(f"at_end is close, hold or loop, got {at_end!r}")
         if wait_for_clients is None:
             wait_for_clients = len(timeline.connections) if exact else 1
         if wait_for_clients < 0:
             raise ValueError(f"wait_for_clients cannot be negative, got {wait_for_clients}")
-        self._timeline = timeline
+        super().__init__(
+            timeline,
+            transport=Transport(Pace(speed)),
+            audience=Audience(
+                expected=wait_for_clients, silent_count=exact, acknowledged=lockstep == "acknowledged"
+            ),
+            tally=Tally(),
+        )
+        if paused:
+            self.pause()
+        self._stretch = stretch or Stretch()
+        self._lockstep = bool(lockstep)
         self._hook = hook
         self._attempts = 0
         self._host, self._asked_port = host, port
         self._at_end = at_end
         self._limits = limits or Limits()
         self._market = None if exact else Market(connections=len(timeline.connections))
-        self._tally = Tally()
-        self._audience = Audience(expected=wait_for_clients, silent_count=exact)
         self._admission = Admission(
             credentials=credentials,
             connections_per_api_key=self._limits.connections_per_api_key,
             seats=timeline.connections if exact else None,
         )
         self._room = Room(self._admission, limit=self._limits.connections)
-        self._pace = Pace(speed)
         self._greeting = ""
         self._pages = Pages(None)
         self._server: Server | None = None
         self._run: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
 
     @property
     def port(self) -> int:
@@ -134,10 +154,6 @@ class ReplayServer:
         """Give the address of the instrument dump's host."""
         return f"http://{self._authority()}"
 
-    def stats(self) -> ReplayStats:
-        """Give what the replay has done so far."""
-        return self._tally.stats(clients=len(self._audience))
-
     async def finished(self) -> None:
         """Wait until the timeline is served to its end and, with `close`, the connections are closed.
 
@@ -147,7 +163,13 @@ class ReplayServer:
         """
         if self._run is None:
             raise ReplayError("the replay server is not started; use it in `async with`")
-        await asyncio.wait([self._run])
+        ended = asyncio.create_task(self._ended.wait())
+        try:
+            await asyncio.wait([self._run, ended], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+        if not self._run.done():
+            return
         if self._run.cancelled():
             raise ReplayError("the replay was stopped before its end")
         self._run.result()
@@ -160,6 +182,7 @@ class ReplayServer:
         """
         csv = await asyncio.to_thread(self._timeline.instruments_csv)
         self._pages = Pages(csv)
+        await self._measure()
         self._greeting = await asyncio.to_thread(greeting_of, self._timeline, csv)
         if self._market is not None and (universe := self._timeline.universe) is not None:
             self._market.open(universe)
@@ -217,19 +240,33 @@ class ReplayServer:
             self._timeline,
             market=self._market,
             audience=self._audience,
-            pace=self._pace,
+            transport=self._transport,
             tally=self._tally,
+            stretch=self._stretch,
+            lockstep=self._lockstep,
         )
         try:
-            await playback.run()
+            await self._play_to_the_end(playback)
         except Exception as reason:
             self._tally.state = "failed"
             logger.error("replay failed reason=%s", reason)  # noqa: TRY400 -- `finished` raises it
             self._audience.dismiss(_INTERNAL_ERROR, "replay failed")
             raise
-        if self._at_end == "close":
-            self._audience.dismiss(_NORMAL, "replay finished")
-            await self._room.goodbyes()
+        self._audience.dismiss(_NORMAL, "replay finished")
+        await self._room.goodbyes()
+
+    async def _play_to_the_end(self, playback: Playback) -> None:
+        """Serve the timeline, and again after each seek; return when the connections are to be closed."""
+        target: Target | None = playback.beginning
+        while target is not None:
+            target = await playback.run(target)
+            if target is None and self._at_end == "loop":
+                target = await playback.pause_before_next_round()
+            elif target is None:
+                playback.end()
+                if self._at_end == "hold":
+                    self._ended.set()
+                    target = await self._transport.asked()
 
     async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Let a client in (None), or answer it over HTTP."""
@@ -276,13 +313,19 @@ class ReplayServer:
 
     def _welcome(self, connection: KiteConnection, *, number: int, seat: int | None) -> Client:
         outlet = Outlet(
-            f"client-{number}", connection, limits=self._limits, tally=self._tally, hook=self._hook
+            f"client-{number}",
+            connection,
+            limits=self._limits,
+            tally=self._tally,
+            hook=self._hook,
+            digested=self._lockstep,
         )
         client = Client(
             outlet,
             limits=self._limits,
             tally=self._tally,
             on_subscribed=self._audience.noticed,
+            lockstep=self._lockstep,
         )
         if seat is not None:
             client.serve_exactly(ExactView(seat))

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from kiterec.clock import NS_PER_MS, NS_PER_S
+from kiterec.wire.packets import Mode  # noqa: TC001 -- msgspec reads the annotations when it runs
 
 _REMEMBERED: Final = 4096
 
@@ -28,10 +29,16 @@ class ReplayStats(msgspec.Struct, frozen=True, kw_only=True):
     """A picture of a replay.
 
     Attributes:
-        state: `waiting` for clients, `running`, `finished` or `failed`.
-        position_s: seconds of the timeline that are out.
-        elapsed_s: real seconds since its clock started.
-        achieved_speed: the quotient; None before the start.
+        state: `waiting` for clients, `running`, `paused`, `finished` or `failed`.
+        position_s: seconds of the timeline that are out, or were jumped over.
+        seq: number of the last message that is out, -1 before the first.
+        time_ns: the recorded wall clock there, in nanoseconds since the epoch; None when it is not known.
+        length_s: seconds that the timeline lasts; None when it is not known, or endless.
+        speed: the factor that is asked for; None is max.
+        rounds: how often it has begun anew, with `loop`.
+        elapsed_s: real seconds that its clock has run, without pauses.
+        achieved_speed: seconds of the timeline that it ran through per real second, without what was jumped
+            over; None before the start.
         lateness: None at speed max, which has no deadlines, and before the first message.
         timeline_messages: rows of the timeline that are done.
         clients: open connections.
@@ -40,10 +47,17 @@ class ReplayStats(msgspec.Struct, frozen=True, kw_only=True):
         ignored_requests: requests that nobody could understand.
         refused: refused connections by HTTP status.
         cut_off: a sentence for each client that did not read.
+        transcripts: in lockstep, a SHA-256 over everything that was sent to each client, by its name: kind,
+            length and bytes of each message, without heartbeats. Empty otherwise.
     """
 
     state: str
     position_s: float
+    seq: int
+    time_ns: int | None
+    length_s: float | None
+    speed: float | None
+    rounds: int
     elapsed_s: float
     achieved_speed: float | None
     lateness: Lateness | None
@@ -54,6 +68,19 @@ class ReplayStats(msgspec.Struct, frozen=True, kw_only=True):
     ignored_requests: int
     refused: dict[int, int]
     cut_off: list[str]
+    transcripts: dict[str, str]
+
+
+class ClientState(msgspec.Struct, frozen=True, kw_only=True):
+    """One client that is there.
+
+    Attributes:
+        name: as in logs; the number counts the admitted connections.
+        modes: what it has subscribed to: mode by instrument_token.
+    """
+
+    name: str
+    modes: dict[int, Mode]
 
 
 class Tally:
@@ -64,6 +91,8 @@ class Tally:
         self.position_ns = 0
         self.seq = -1
         self.elapsed_ns = 0
+        self.played_ns = 0
+        self.rounds = 0
         self.timeline_messages = 0
         self.sent_messages = 0
         self.sent_bytes = 0
@@ -80,13 +109,27 @@ class Tally:
         self._sendings += 1
         self._latest_ns = max(self._latest_ns, late_ns)
 
-    def stats(self, *, clients: int) -> ReplayStats:
+    def stats(
+        self,
+        *,
+        clients: int,
+        paused: bool,
+        speed: float | None,
+        start_ns: int | None,
+        length_ns: int | None,
+        transcripts: dict[str, str],
+    ) -> ReplayStats:
         """Give the picture."""
         return ReplayStats(
-            state=self.state,
+            state="paused" if paused and self.state in {"waiting", "running"} else self.state,
             position_s=self.position_ns / NS_PER_S,
+            seq=self.seq,
+            time_ns=None if start_ns is None else start_ns + self.position_ns,
+            length_s=None if length_ns is None else length_ns / NS_PER_S,
+            speed=speed,
+            rounds=self.rounds,
             elapsed_s=self.elapsed_ns / NS_PER_S,
-            achieved_speed=self.position_ns / self.elapsed_ns if self.elapsed_ns else None,
+            achieved_speed=self.played_ns / self.elapsed_ns if self.elapsed_ns else None,
             lateness=self._lateness(),
             timeline_messages=self.timeline_messages,
             clients=clients,
@@ -95,6 +138,7 @@ class Tally:
             ignored_requests=self.ignored_requests,
             refused=dict(self.refused),
             cut_off=list(self.cut_off),
+            transcripts=transcripts,
         )
 
     def _lateness(self) -> Lateness | None:

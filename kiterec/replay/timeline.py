@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -104,4 +104,32 @@ class Timeline(Protocol):
 
     def instruments_csv(self) -> bytes | None:
         """Give the day's instrument dump as CSV (12 columns, not compressed); None when there is none."""
+        ...
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """A timeline that knows when it was."""
+
+    @property
+    def start_ns(self) -> int:
+        """Give the wall clock at the timeline's start, in nanoseconds since the epoch."""
+        ...
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A timeline that can be searched by its wall clock. Both may read a disk: call them in a thread."""
+
+    @property
+    def length_ns(self) -> int | None:
+        """Give how long the timeline is; None when it is not known."""
+        ...
+
+    def position_at(self, time_ns: int) -> int:
+        """Give the due time of the first message at or after a wall-clock time.
+
+        Raises:
+            ReplayError: there is none.
+        """
         ...

@@ -128,3 +128,30 @@ def test_a_recording_without_connections_is_refused(tmp_path: Path) -> None:
     writer.close()
     with pytest.raises(ReplayError, match="nothing was recorded"):
         RecordedTimeline(writer.path)
+
+
+def test_a_recording_knows_when_it_was_and_where_a_time_lies(recording: Path) -> None:
+    timeline = RecordedTimeline(recording)
+    assert timeline.start_ns == START
+    assert timeline.length_ns == 40 * MS
+    assert [timeline.position_at(START + ms * MS) // MS for ms in (-5, 0, 15, 20, 40)] == [0, 0, 20, 20, 40]
+    with pytest.raises(ReplayError, match="nothing was recorded at or after"):
+        timeline.position_at(START + 41 * MS)
+
+
+def test_a_seek_goes_to_a_recorded_time_or_number(recording: Path) -> None:
+    async def main() -> None:
+        server = ReplayServer(RecordedTimeline(recording), paused=True)
+        async with server, listening(server.url) as client:
+            await client.want(Mode.FULL, 256)
+            assert await server.seek(time_ns=START + 30 * MS) == 0.03
+            await client.until(lambda: client.packets == [packet(184, 256, last_price=1)])
+            assert server.stats().time_ns == START + 30 * MS
+            await server.seek(seq=2)
+            await server.step()
+            assert server.stats().seq == 2
+            server.resume()
+            await client.until_closed()
+            assert server.stats().seq == 6
+
+    run(main())
