@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import hashlib
 import json
 import multiprocessing
 import socket
@@ -24,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
 
+from benchmarks._wire import accept_upgrade, message_head
 from kiterec.feed.account import Account, Secret
 from kiterec.feed.config import FeedConfig
 from kiterec.feed.manager import TickerManager
@@ -48,13 +47,7 @@ def made_frame(packets: int, number: int) -> bytes:
         for packet in range(packets)
     )
     payload = struct.pack(">H", packets) + body
-    if len(payload) < 126:
-        head = struct.pack(">BB", 0x82, len(payload))
-    elif len(payload) < 65_536:
-        head = struct.pack(">BBH", 0x82, 126, len(payload))
-    else:
-        head = struct.pack(">BBQ", 0x82, 127, len(payload))
-    return head + payload
+    return message_head(len(payload)) + payload
 
 
 def serve(pipe: Connection, packets: int, frames: int, interval_s: float) -> None:
@@ -66,25 +59,12 @@ def serve(pipe: Connection, packets: int, frames: int, interval_s: float) -> Non
             client, _ = listener.accept()
             with client:
                 try:
-                    _answer(client)
+                    if not accept_upgrade(client):
+                        continue
                     _send(client, block, frames, interval_s)
                     client.recv(1 << 16)  # until it leaves
                 except OSError:
                     continue
-
-
-def _answer(client: socket.socket) -> None:
-    request = b""
-    while b"\r\n\r\n" not in request:
-        request += client.recv(1 << 16)
-    key = request.lower().partition(b"sec-websocket-key: ")[0]
-    start = len(key) + len(b"sec-websocket-key: ")
-    nonce = request[start : request.index(b"\r\n", start)]
-    digest = hashlib.sha1(nonce + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
-    client.sendall(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
-    )
 
 
 def _send(client: socket.socket, block: list[bytes], frames: int, interval_s: float) -> None:
