@@ -57,7 +57,7 @@ def read_header(head: pa.Buffer, *, where: Path) -> Header:
         BrokenMessageError: there is none, or it is of another schema.
         ManifestError: it is of a newer format.
     """
-    if head.slice(0, KNOWN_HEADER.end).to_pybytes() == KNOWN_HEADER.content:
+    if head.slice(0, min(head.size, KNOWN_HEADER.end)).to_pybytes() == KNOWN_HEADER.content:
         return KNOWN_HEADER
     schema = read_envelope(memoryview(head).cast("B"))
     dictionary = read_envelope(memoryview(head).cast("B"), schema.end)

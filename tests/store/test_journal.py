@@ -193,3 +193,12 @@ def test_open_file_says_its_name(tmp_path: Path) -> None:
     assert isinstance(file, OpenFile)
     Files().close(file)
     assert file.path == tmp_path / "x"
+
+
+@pytest.mark.parametrize("content", [b"\xfe", b"\xe4\xfc\xff\xb6\x9c", bytes(100)])
+def test_a_short_file_that_is_no_journal_is_read_as_torn_or_damaged(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "part-00000.arrows"
+    path.write_bytes(content)
+    with JournalReader(path) as reader:
+        assert list(reader.windows()) == []
+        assert reader.torn_bytes or reader.damage
