@@ -12,7 +12,7 @@ from kiterec.errors import KiterecError, SetupError
 
 VERBS: Final = (
     "demo", "record", "simulate", "replay",
-    "ls", "info", "ticks", "candles", "plugins",
+    "ls", "info", "ticks", "candles", "report", "plugins",
     "verify", "recover", "cut", "merge", "prune", "export",
 )  # fmt: skip
 """Each verb is the command of its own name in the module of its own name, in the order of `--help`."""
