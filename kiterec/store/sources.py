@@ -64,10 +64,9 @@ class PartSource:
     ) -> Iterator[pa.RecordBatch]:
         """Give the rows of the row groups that may be wanted."""
         with open_part(self.path) as part:
+            bounds = group_bounds(part)
             for group in range(part.num_row_groups):
-                if wanted.may_hold(
-                    group_bounds(part, group, "seq"), group_bounds(part, group, "received_at")
-                ):
+                if bounds is None or wanted.may_hold(*bounds[group]):
                     yield from read_group(part, group, columns=columns)
 
 

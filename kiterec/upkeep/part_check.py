@@ -64,15 +64,15 @@ def _read(file: StoredFile, rows: RowsCheck, notes: FileNotes) -> _Tally:
     tally = _Tally()
     with open_part(file.path) as part:
         _check_label(file, part.metadata.metadata or {}, notes)
+        bounds = group_bounds(part)
         for group in range(part.num_row_groups):
-            bounds = group_bounds(part, group, "seq")
             try:
                 for batch in read_group(part, group):
                     batch.validate(full=True)
                     tally.add(batch)
                     rows.add(batch, notes)
             except (pa.ArrowException, OSError, CorruptPartError) as error:
-                first, last = bounds if bounds is not None else (None, None)
+                first, last = bounds[group].seq if bounds is not None else (None, None)
                 notes.error(
                     f"row group {group} cannot be read: {error}", BRING_BACK, first_seq=first, last_seq=last
                 )
