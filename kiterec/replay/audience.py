@@ -104,11 +104,12 @@ class Audience:
 
     async def taken(self) -> None:
         """Wait until every client has taken everything that was sent to it, or has left."""
-        for client in tuple(self._clients):
-            await client.outlet.taken()
         while self._unacknowledged:
             self._news.clear()
             await self._news.wait()
+        # What a client sent before its pong, or before its acknowledgement, has been heard by then.
+        for client in tuple(self._clients):
+            await client.outlet.taken()
 
     def acknowledge(self, name: str | None) -> bool:
         """Say that a client, or each for None, has dealt with its last message; False: it had none."""

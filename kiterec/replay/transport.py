@@ -117,6 +117,8 @@ class Transport:
     def arrived(self, position_ns: int) -> None:
         """Say that the replay goes on from here."""
         self.pace.start(position_ns)
+        if self._target is not None:
+            return  # somebody has asked for yet another place meanwhile
         arrivals, self._arrivals = self._arrivals, []
         for arrival in arrivals:
             if not arrival.done():
