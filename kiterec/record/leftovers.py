@@ -11,19 +11,24 @@ from kiterec.errors import KiterecError
 from kiterec.store.recover import find_unfinished, recover
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 
-def recover_unfinished(out: Path) -> None:
-    """Recover every recording under a folder that its recorder did not finish.
+def recover_unfinished(out: Path, *, stopped: Callable[[], bool]) -> None:
+    """Recover every recording under a folder that its recorder did not finish, and that nobody writes.
 
     What cannot be recovered is logged and left as it is: an old recording must not stop a new one.
+
+    Args:
+        out: the folder of all recordings.
+        stopped: is asked before each; what is left then is recovered at the next start.
     """
-    if not out.is_dir():
-        return
     for path in find_unfinished(out):
+        if stopped():
+            return
         try:
             report = recover(path)
         except (KiterecError, OSError) as error:

@@ -50,6 +50,7 @@ class Recorder:
         self._clock = clock
         self._rng = rng
         self._used = False
+        self._ending = False
         self._crew: Crew | None = None
         self._started_ns = 0
         self._held = False
@@ -60,7 +61,7 @@ class Recorder:
     async def run(self, stop: asyncio.Event | None = None) -> RecordResult:
         """Record until the schedule says so, `stop` is set, or nothing more can come.
 
-        Unfinished recordings under the same folder are recovered first.
+        Unfinished recordings under the same folder are recovered meanwhile.
 
         Returns:
             What became of it; also when the disk failed or the account was refused after something had come.
@@ -79,14 +80,19 @@ class Recorder:
         config.schedule.check(self._clock)
         host = PluginHost(config.plugins, config.plugin_options)
         plan = await unless(stop, make_plan(config))
-        await asyncio.to_thread(recover_unfinished, config.out)
         made_out = not await asyncio.to_thread(config.out.exists)
         crew = self._crew = await self._assemble(plan, host)
+        # Beside the recording: sealing what a crash left can take longer than a market would wait.
+        leftovers = asyncio.create_task(
+            asyncio.to_thread(recover_unfinished, config.out, stopped=lambda: self._ending)
+        )
         try:
             ending, failure = await self._record(crew, plan, stop)
             logger.info("recording ends: because=%s", failure or ending)
         finally:
+            self._ending = True
             summary, trouble = await end(crew)
+            await leftovers
         if isinstance(failure, AuthError) and summary is not None and not summary.wire_bytes:
             await asyncio.to_thread(remove_empty, crew.writer.path, out=config.out, made_out=made_out)
             raise failure

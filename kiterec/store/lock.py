@@ -5,13 +5,18 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from typing import TYPE_CHECKING, Self
+import time
+from typing import TYPE_CHECKING, Final, Self
 
 from kiterec.errors import SetupError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
+
+_TRIES: Final = 5
+_RETRY_S: Final = 0.02
+"""Who only asks whether a folder is locked holds it for some microseconds; that is no other recorder."""
 
 
 class FolderLock:
@@ -33,26 +38,17 @@ class FolderLock:
             SetupError: another recorder (or another lock of this process) has it.
             StorageError: the folder is not there or cannot be locked.
         """
-        flags = os.O_RDWR | os.O_CREAT if self._is_file else os.O_RDONLY
-        try:
-            fd = os.open(self._path, flags | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise StorageError(
-                f"cannot lock {self._path}: {(error.strerror or str(error)).lower()}"
-            ) from error
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(fd)
-            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise SetupError(
-                    f"{self._path} is in use by another recorder; stop it, or take another label or folder"
-                ) from error
-            raise StorageError(
-                f"cannot lock {self._path}: {(error.strerror or str(error)).lower()}"
-            ) from error
-        self._fd = fd
-        return self
+        fd = _open(self._path, os.O_RDWR | os.O_CREAT if self._is_file else os.O_RDONLY)
+        for left in reversed(range(_TRIES)):
+            if _try(fd, fcntl.LOCK_EX, self._path):
+                self._fd = fd
+                return self
+            if left:
+                time.sleep(_RETRY_S)
+        os.close(fd)
+        raise SetupError(
+            f"{self._path} is in use by another recorder; stop it, or take another label or folder"
+        )
 
     def release(self) -> None:
         """Give the lock back; once more is fine."""
@@ -71,8 +67,26 @@ class FolderLock:
 
 def is_locked(folder: Path) -> bool:
     """Say whether a process is writing in the folder at this moment."""
+    fd = _open(folder, os.O_RDONLY)
+    free = _try(fd, fcntl.LOCK_SH, folder)
+    os.close(fd)
+    return not free
+
+
+def _open(path: Path, flags: int) -> int:
     try:
-        with FolderLock(folder):
+        return os.open(path, flags | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise StorageError(f"cannot lock {path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _try(fd: int, operation: int, path: Path) -> bool:
+    """Take a lock if nobody has another; closes the file when that cannot be done at all."""
+    try:
+        fcntl.flock(fd, operation | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return False
-    except SetupError:
-        return True
+        os.close(fd)
+        raise StorageError(f"cannot lock {path}: {(error.strerror or str(error)).lower()}") from error
+    return True

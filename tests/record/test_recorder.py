@@ -427,7 +427,7 @@ def test_a_disk_that_fails_ends_the_recording_with_what_is_on_it(
     assert result.lost
 
 
-def test_a_recording_that_was_not_finished_is_recovered_first(
+def test_a_recording_that_was_not_finished_is_recovered_meanwhile(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = tmp_path / "date=2026-11-20" / "recording=091500-old"
@@ -435,6 +435,9 @@ def test_a_recording_that_was_not_finished_is_recovered_first(
 
     async def script(exchange: Exchange, recorder: Recorder) -> None:
         await exchange.until(lambda: bool(exchange.subscribed))
+        async with asyncio.timeout(DEADLINE_S):
+            while load_manifest(old).status is not Status.RECOVERED:
+                await asyncio.sleep(0.02)
 
     with caplog.at_level(logging.INFO, "kiterec"):
         assert record(tmp_path, script).exit_code == 0
