@@ -97,10 +97,14 @@ class Audience:
                 self._unacknowledged.add(client.name)
         return sent
 
-    async def drained(self) -> None:
-        """Wait until no open client has much unread."""
+    async def drained(self, *, ended: bool = False) -> None:
+        """Wait until no open client has much unread, and no hook holds anything back.
+
+        Args:
+            ended: the timeline is over.
+        """
         for client in tuple(self._clients):
-            await client.outlet.drained()
+            await client.outlet.drained(ended=ended)
 
     async def taken(self) -> None:
         """Wait until every client has taken everything that was sent to it, or has left."""

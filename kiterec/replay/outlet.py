@@ -118,8 +118,14 @@ class Outlet:
         """Send a ping."""
         self._wire.nudge()
 
-    async def drained(self) -> None:
-        """Wait until the client has taken nearly all; one that takes nothing for too long is cut off."""
+    async def drained(self, *, ended: bool = False) -> None:
+        """Wait until the client has taken nearly all; one that takes nothing for too long is cut off.
+
+        Args:
+            ended: the timeline is over, as the hook may want to know.
+        """
+        await self._settled(ended=ended)
+        await self.settle()
         unread = self._wire.unsent_bytes()
         while not self.gone and unread > HIGH_WATER_BYTES:
             try:
@@ -132,11 +138,19 @@ class Outlet:
             else:
                 return
 
+    async def settle(self, *, ended: bool = False) -> None:
+        """Wait until the hook holds nothing back; at the end of the timeline it lets everything go."""
+        if self._hook is not None and not self.gone:
+            await self._hook.settle(self, ended=ended)
+
     async def taken(self) -> None:
         """Wait until the client has taken everything, however long that takes, or is gone."""
+        await self._settled()
+        await self.settle()
         while self._dirty and not self.gone:
             self._dirty = False
             await self._wire.taken()
+            await self._settled()
 
     def cut_off(self, why: str) -> None:
         """End the connection of a client that does not read."""
@@ -164,6 +178,10 @@ class Outlet:
     def digest(self) -> str | None:
         """Give the SHA-256 over all that was sent; None when it is not kept."""
         return None if self._digest is None else self._digest.hexdigest()
+
+    async def _settled(self, *, ended: bool = False) -> None:
+        if self._hook is not None and not self.gone:
+            await self._hook.settle(self, ended=ended)
 
     def _transmit(self, message: bytes | str, *, counted: bool) -> None:
         if self.gone:

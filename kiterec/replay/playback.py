@@ -99,7 +99,7 @@ class Playback:
         self._clean = False
         back = await self._through(target)
         if back is None:
-            await self._audience.drained()
+            await self._audience.drained(ended=True)
         return back
 
     def end(self) -> None:

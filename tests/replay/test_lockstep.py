@@ -48,6 +48,9 @@ class Faults:
     def left(self, client: Peer) -> None:
         pass
 
+    async def settle(self, client: Peer, *, ended: bool) -> None:
+        pass
+
     def outgoing(self, client: Peer, payload: bytes | str, kind: Sending, *, due_ns: int, seq: int):
         if kind != "frame" or not isinstance(payload, bytes):
             return None
