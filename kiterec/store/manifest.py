@@ -93,6 +93,7 @@ class Manifest(msgspec.Struct, kw_only=True):
         notes: sentences about what happened to the writer, such as a full disk.
         torn_bytes: bytes of unfinished batches that a crash left at the ends of journals.
         latencies: achieved flush and fsync latencies in ms, by name; empty when the writer died.
+        instruments_sha256: of `instruments.parquet`, hexadecimal; None: there is none, or it is not known.
         lost_rows: rows that were given to the writer and never reached the disk (it was full).
     """
 
@@ -113,6 +114,7 @@ class Manifest(msgspec.Struct, kw_only=True):
     notes: list[str] = []
     torn_bytes: int = 0
     latencies: dict[str, dict[str, float]] = {}
+    instruments_sha256: str | None = None
     lost_rows: int = 0
 
     def part(self, connection: str, number: int) -> PartEntry | None:

@@ -26,6 +26,9 @@ GROUPS_KEY: Final = b"kiterec.groups"
 ROW_GROUP_BYTES: Final = 16 << 20
 """Payload of a row group: what a reader holds at a time (a journal window becomes one)."""
 
+_READ_BYTES: Final = 1 << 20
+"""A column is read in pieces of this size, not a whole row group's compressed bytes at once."""
+
 WRITING: Final[dict[str, Any]] = {
     "version": "2.6",
     "compression": "zstd",
@@ -97,6 +100,7 @@ class PartWriter:
         self._output = _Output(path, files)
         self.sha256 = ""
         self._groups: list[GroupBounds] = []
+        self._rows = 0
         self._open = True
         with self._arrow_errors():
             self._writer = pq.ParquetWriter(
@@ -122,18 +126,23 @@ class PartWriter:
         if table.num_rows:
             with self._arrow_errors():
                 self._writer.write_table(table, row_group_size=table.num_rows)
+            self._rows += table.num_rows
             self._groups.append(
                 GroupBounds(_least_and_greatest(table, "seq"), _least_and_greatest(table, "received_at"))
             )
 
     def close(self, metadata: Mapping[str, str]) -> None:
-        """Write the footer with this key-value metadata, and sync the file."""
+        """Write the footer with this key-value metadata and what the rows say, and sync the file."""
+        groups = msgspec.json.encode(self._groups)
+        found = {
+            "kiterec.format": str(FORMAT),
+            "kiterec.rows": str(self._rows),
+            "kiterec.first_seq": str(self._groups[0].seq[0] if self._groups else ""),
+            "kiterec.last_seq": str(self._groups[-1].seq[1] if self._groups else ""),
+            GROUPS_KEY.decode(): f"{zlib.crc32(groups):08x} {groups.decode()}",
+        }
         with self._arrow_errors():
-            groups = msgspec.json.encode(self._groups)
-            self._writer.add_key_value_metadata(
-                {"kiterec.format": str(FORMAT), **metadata}
-                | {GROUPS_KEY.decode(): f"{zlib.crc32(groups):08x} {groups.decode()}"}
-            )
+            self._writer.add_key_value_metadata({**metadata, **found})
             self._writer.close()
             self._files.sync(self._output.file)
         self.sha256 = self._output.sha256.hexdigest()
@@ -158,7 +167,9 @@ def open_part(path: Path) -> Iterator[pq.ParquetFile]:
         source = pa.OSFile(str(path), "rb")
     with source:
         try:
-            part = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
+            part = pq.ParquetFile(
+                source, page_checksum_verification=True, pre_buffer=False, buffer_size=_READ_BYTES
+            )
             if not part.schema_arrow.equals(TRANSCRIPT_SCHEMA):
                 raise CorruptPartError(f"{path} has other columns than a part of a recording")
             yield part
@@ -173,6 +184,19 @@ def read_group(
     """Give a row group's rows with the columns' types of the transcript."""
     table = part.read_row_group(group, columns=columns, use_threads=False)
     for batch in table.to_batches():
+        yield with_known_schema(batch)
+
+
+def read_pieces(
+    part: pq.ParquetFile, group: int, *, columns: Sequence[str] | None = None, piece_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    """Give a row group's rows about `piece_bytes` at a time, a page or two of them being in memory.
+
+    Rows of very unequal size may make a piece larger, up to the whole group.
+    """
+    size = part.metadata.row_group(group)
+    rows = max(1, size.num_rows * piece_bytes // max(1, size.total_byte_size))
+    for batch in part.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
         yield with_known_schema(batch)
 
 

@@ -203,15 +203,7 @@ def _write_draft(draft: Path, journal: Path, how: _Writing) -> Sealed:
             sealed = Sealed(damage=reader.damage, torn_bytes=reader.torn_bytes)
             if writer is None:
                 return sealed
-            writer.close(
-                {
-                    "kiterec.connection": how.connection,
-                    "kiterec.part": str(how.number),
-                    "kiterec.rows": str(tally.counts.rows),
-                    "kiterec.first_seq": str(tally.first_seq),
-                    "kiterec.last_seq": str(tally.last_seq),
-                }
-            )
+            writer.close({"kiterec.connection": how.connection, "kiterec.part": str(how.number)})
         finally:
             if writer is not None:
                 writer.abandon()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import threading
@@ -207,7 +208,17 @@ class RecordingWriter:
             SetupError: it is no dump of instruments.
             StorageError: it cannot be written.
         """
-        self._files.save(self._folder.instruments_path, instruments_as_parquet(csv))
+        content = instruments_as_parquet(csv)
+        self._note_instruments(None)
+        self._files.save(self._folder.instruments_path, content)
+        self._note_instruments(hashlib.sha256(content).hexdigest())
+
+    def _note_instruments(self, sha256: str | None) -> None:
+        manifest = self._sealing.manifest
+        with self._sealing.lock:
+            if manifest.instruments_sha256 != sha256:
+                manifest.instruments_sha256 = sha256
+                save_manifest(self.path, manifest, files=self._files)
 
     def stats(self) -> WriterStats:
         """Say how the writing goes."""

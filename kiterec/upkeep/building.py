@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import shutil
 from contextlib import suppress
@@ -141,6 +142,7 @@ class RecordingBuilder:
             connections=sorted({*model.connections, *self._lanes}),
             details=model.details | {"made_from": made_from},
             parts=parts,
+            instruments_sha256=None if instruments is None else hashlib.sha256(instruments).hexdigest(),
         )
         save_manifest(self._folder.path, manifest)
         if self._out.exists():

@@ -7,15 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from kiterec.clock import NS_PER_S, SYSTEM_CLOCK
-from kiterec.errors import KiterecError, ManifestError
+from kiterec.errors import KiterecError, ManifestError, StorageError
 from kiterec.store.folder import DRAFT, JOURNAL, PART, RecordingFolder, StoredFile
 from kiterec.store.lock import is_locked
 from kiterec.store.manifest import MANIFEST_NAME, Manifest, Status, is_of_newer_format
 from kiterec.store.recover import recover
+from kiterec.store.sealer import sha256_of
+from kiterec.ticks.instruments import InstrumentDump
 from kiterec.upkeep.findings import FileNotes, Findings
 from kiterec.upkeep.journal_check import check_journal
 from kiterec.upkeep.layout_check import check_layout, check_statements, check_strangers
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
+
+DUMP: Final = "bring the instrument dump back from a copy; frames are not concerned"
 
 LISTED_HOLES: Final = 20
 
@@ -102,7 +103,7 @@ class _Verification:
         for file in _without_sealed_journals(files):
             self._check_file(file, trusted)
         self._check_holes(trusted)
-        self._check_instruments()
+        self._check_instruments(trusted)
         if not is_growing:
             check_strangers(self._folder, trusted, self._notes)
             self._ask_recovery(trusted)
@@ -193,21 +194,21 @@ class _Verification:
         firsts = (rows.first_seq_since(since) for rows in self._rows.values())
         return min((seq for seq in firsts if seq is not None), default=None)
 
-    def _check_instruments(self) -> None:
-        path = self._folder.instruments_path
+    def _check_instruments(self, manifest: Manifest) -> None:
+        path, notes = self._folder.instruments_path, self._notes(self._folder.instruments_path)
         if not path.is_file():
+            if manifest.instruments_sha256 is not None:
+                notes.error("the instrument dump is missing", DUMP)
             return
         self.findings.bytes += _size(path)
         try:
-            with pa.OSFile(str(path), "rb") as source:
-                dump = pq.ParquetFile(source, page_checksum_verification=True)
-                for group in range(dump.num_row_groups):
-                    dump.read_row_group(group, use_threads=False).validate(full=True)
-        except (pa.ArrowException, OSError) as error:
-            self._notes(path).error(
-                f"the instrument dump cannot be read: {error}",
-                "bring it back from a copy; frames are not concerned",
-            )
+            if manifest.instruments_sha256 not in {None, found := sha256_of(path)}:
+                notes.error(
+                    f"its sha256 is {found} where the manifest says {manifest.instruments_sha256}", DUMP
+                )
+            InstrumentDump.from_parquet(path)
+        except StorageError as error:
+            notes.error(str(error), DUMP)
 
     def _ask_recovery(self, manifest: Manifest) -> None:
         """Say what recovery would do, where it would do anything."""

@@ -136,7 +136,12 @@ def forget_a_part(folder: RecordingFolder) -> str:
 
 
 def flip_in_the_instruments(folder: RecordingFolder) -> str:
-    flip(folder.instruments_path, folder.instruments_path.stat().st_size // 2)
+    flip(folder.instruments_path, 200)
+    return "instruments.parquet"
+
+
+def delete_the_instruments(folder: RecordingFolder) -> str:
+    folder.instruments_path.unlink()
     return "instruments.parquet"
 
 
@@ -150,7 +155,8 @@ DAMAGES: list[Damage] = [
     flip_in_a_part, flip_in_a_footer, cut_a_part, empty_a_part, delete_a_part, rename_a_part,
     delete_a_connection, rename_a_connection, swap_two_parts, swap_parts_of_two_connections, copy_a_part,
     flip_in_the_manifest, cut_the_manifest, delete_the_manifest, edit_a_count_of_the_manifest,
-    edit_a_range_of_the_manifest, forget_a_part, flip_in_the_instruments, journal_of_somebody_else,
+    edit_a_range_of_the_manifest, forget_a_part, flip_in_the_instruments, delete_the_instruments,
+    journal_of_somebody_else,
 ]  # fmt: skip
 
 
