@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from kiterec.replay.background import BackgroundReplay
+from kiterec.replay.blocking_controls import BlockingControls
+from kiterec.replay.faults import FaultInjector
 from kiterec.replay.recorded import RecordedTimeline
+from kiterec.replay.scenario import Scenario
+from kiterec.replay.sent_log import SentLog
 from kiterec.replay.server import ReplayServer
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Iterable
     from contextlib import ExitStack
-    from pathlib import Path
 
     from kiterec.recording import Recording
-    from kiterec.replay.stats import ReplayStats
+    from kiterec.replay.fault_kinds import AnyFault
+    from kiterec.replay.sent_log import Sent
+    from kiterec.replay.stats import ClientState, ReplayStats
     from kiterec.replay.timeline import Timeline
+
+    Faults: TypeAlias = Scenario | str | os.PathLike[str] | Iterable[AnyFault]
 
 
 class ServedKite:
@@ -25,17 +34,40 @@ class ServedKite:
         timeline: what is served; of a synthetic market, `timeline.instrument_tokens` tells the instruments.
         url: the WebSocket root, for `KiteTicker(..., root=url)`.
         rest_url: the HTTP root, for `KiteConnect(..., root=rest_url)`.
+        control: pause, resume, step, seek, set_speed and acknowledge.
+        faults: the faults of the scenario that happened, in `faults.events`; None without a scenario.
     """
 
-    def __init__(self, timeline: Timeline, server: ReplayServer, background: BackgroundReplay) -> None:
+    def __init__(
+        self,
+        timeline: Timeline,
+        server: ReplayServer,
+        background: BackgroundReplay,
+        *,
+        log: SentLog,
+        faults: FaultInjector | None,
+    ) -> None:
         self.timeline = timeline
+        self.control = BlockingControls(server, background)
+        self.faults = faults
         self._server = server
         self._background = background
+        self._log = log
         self.url = background.ask(lambda: server.url)
         self.rest_url = background.ask(lambda: server.http_url)
 
     def __repr__(self) -> str:
         return f"<ServedKite {self.url} {self.timeline!r}>"
+
+    @property
+    def clients(self) -> list[ClientState]:
+        """Give who is connected, and what each has subscribed to in which mode."""
+        return self._background.ask(self._server.clients)
+
+    @property
+    def sent(self) -> list[Sent]:
+        """Give every message that went out so far, after faults, without heartbeats."""
+        return self._background.ask(self._log.sent.copy)
 
     def stats(self) -> ReplayStats:
         """Give what the replay has done so far."""
@@ -69,7 +101,10 @@ class KiteReplayFactory:
         recording: str | os.PathLike[str] | Recording | Timeline,
         *,
         speed: float | Literal["max"] | None = "max",
-        at_end: Literal["close", "hold"] = "close",
+        at_end: Literal["close", "hold", "loop"] = "close",
+        lockstep: bool | Literal["acknowledged"] = False,
+        exact: bool = False,
+        faults: Faults | None = None,
         **options: Any,
     ) -> ServedKite:
         """Start to serve a recording.
@@ -77,10 +112,20 @@ class KiteReplayFactory:
         Args:
             recording: its folder, what `kiterec.open` gave, or any timeline.
             speed: factor against the recorded pace; `max` is as fast as the clients take it.
-            at_end: `close` every connection when all is sent, or `hold` them with heartbeats.
-            options: further ones of `ReplayServer`, such as `exact`, `wait_for_clients` or `credentials`.
+            at_end: `close` every connection when all is sent, `hold` them with heartbeats, or `loop`.
+            lockstep: send a message only when every client has taken the one before.
+            exact: client n gets recorded connection n byte for byte.
+            faults: what shall go wrong: a scenario, the path of one in TOML, or faults for seed 1.
+            options: further ones of `ReplayServer`, such as `wait_for_clients`, `credentials` or `paused`.
+
+        Raises:
+            SetupError: the scenario cannot be read or is impossible.
+            KiterecError: there is no recording, or the server cannot start.
         """
-        return _serve(self._stack, _timeline(recording), speed=speed, at_end=at_end, **options)
+        return _serve(
+            self._stack, _timeline(recording), speed=speed, faults=faults,
+            at_end=at_end, lockstep=lockstep, exact=exact, **options,
+        )  # fmt: skip
 
 
 class KiteExchangeFactory:
@@ -97,7 +142,9 @@ class KiteExchangeFactory:
         duration_s: float | None = 10.0,
         packets_per_s: float = 2.0,
         speed: float | Literal["max"] | None = "max",
-        at_end: Literal["close", "hold"] = "close",
+        at_end: Literal["close", "hold", "loop"] = "close",
+        lockstep: bool | Literal["acknowledged"] = False,
+        faults: Faults | None = None,
         **options: Any,
     ) -> ServedKite:
         """Start to serve a market that never existed; the same seed gives the same one.
@@ -108,26 +155,49 @@ class KiteExchangeFactory:
             duration_s: how much of the market; None goes on until the test ends.
             packets_per_s: mean over all instruments.
             speed: factor against the market's pace; `max` is as fast as the clients take it.
-            at_end: `close` every connection when all is sent, or `hold` them with heartbeats.
+            at_end: `close` every connection when all is sent, `hold` them with heartbeats, or `loop`.
+            lockstep: send a message only when every client has taken the one before.
+            faults: what shall go wrong: a scenario, the path of one in TOML, or faults for seed 1.
             options: further ones of `ReplayServer`.
+
+        Raises:
+            SetupError: the scenario cannot be read or is impossible.
+            ReplayError: the server cannot start.
         """
         import kiterec
 
         market = kiterec.SyntheticMarket(
             seed=seed, instruments=instruments, duration_s=duration_s, packets_per_s=packets_per_s
         )
-        return _serve(self._stack, market, speed=speed, at_end=at_end, **options)
+        return _serve(
+            self._stack, market, speed=speed, faults=faults, at_end=at_end, lockstep=lockstep, **options
+        )
 
 
 def _timeline(recording: str | os.PathLike[str] | Recording | Timeline) -> Timeline:
     if hasattr(recording, "batches"):
         return cast("Timeline", recording)
-    path: Path | str = getattr(recording, "path", recording)
-    return RecordedTimeline(path)
+    return RecordedTimeline(cast("str", getattr(recording, "path", recording)))
 
 
 def _serve(
-    stack: ExitStack, timeline: Timeline, *, speed: float | Literal["max"] | None, **options: Any
+    stack: ExitStack,
+    timeline: Timeline,
+    *,
+    speed: float | Literal["max"] | None,
+    faults: Faults | None,
+    **options: Any,
 ) -> ServedKite:
-    server = ReplayServer(timeline, speed=None if speed == "max" else speed, **options)
-    return ServedKite(timeline, server, stack.enter_context(BackgroundReplay(server)))
+    injector = None if faults is None else FaultInjector(_scenario(faults))
+    log = SentLog(injector)
+    server = ReplayServer(timeline, speed=None if speed == "max" else speed, hook=log, **options)
+    background = stack.enter_context(BackgroundReplay(server))
+    return ServedKite(timeline, server, background, log=log, faults=injector)
+
+
+def _scenario(faults: Faults) -> Scenario:
+    if isinstance(faults, Scenario):
+        return faults
+    if isinstance(faults, str | os.PathLike):
+        return Scenario.load(Path(faults))
+    return Scenario(faults=tuple(faults))

@@ -155,6 +155,71 @@ def test_everything_is_stopped_when_the_test_ends_however_it_ends(suite: pytest.
     assert set(threading.enumerate()) == before
 
 
+def test_a_test_sees_who_asked_for_what_and_steers_the_clock(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import json
+        from websockets.sync.client import connect
+
+
+        def test_my_program(kite_exchange):
+            kite = kite_exchange(duration_s=60, speed=1, paused=True, wait_for_clients=0)
+            token = kite.timeline.instrument_tokens[0]
+            with connect(kite.url, compression=None, max_size=None, proxy=None) as socket:
+                socket.recv(30)
+                socket.send(json.dumps({"a": "mode", "v": ["full", [token]]}))
+                assert len(socket.recv(30)) == 2 + 2 + 184  # the snapshot, also while it is paused
+                (client,) = kite.clients
+                assert client.modes == {token: "full"}
+                kite.control.step(2)
+                frames = [socket.recv(30), socket.recv(30)]
+                assert [sent.payload for sent in kite.sent][-2:] == frames
+                assert kite.stats().state == "paused"
+                assert kite.control.seek(position_s=50) == 50
+                kite.control.set_speed("max")
+                kite.control.resume()
+                list(socket)
+            kite.wait_finished()
+        """
+    )
+    suite.runpytest().assert_outcomes(passed=1)
+
+
+def test_what_was_sent_is_what_the_program_got_and_the_same_each_time(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        from client import listen
+        from kiterec.replay.fault_kinds import Drop, Duplicate, FlipByte
+        from kiterec.replay.scenario import Scenario
+
+        BAD_DAY = (Drop(probability=0.1), Duplicate(every_frames=7), FlipByte(probability=0.1))
+
+
+        def test_my_program(kite_exchange, tmp_path):
+            runs = []
+            for scenario in (BAD_DAY, Scenario(seed=1, faults=BAD_DAY), Scenario(seed=2, faults=BAD_DAY)):
+                kite = kite_exchange(seed=3, instruments=20, duration_s=5, faults=scenario, lockstep=True)
+                got = listen(kite, kite.timeline.instrument_tokens)
+                kite.wait_finished()
+                assert [sent.payload for sent in kite.sent] == [m for m in got if m != b"\\0"]
+                assert kite.faults.counts["duplicate"] == 2
+                runs.append((kite.faults.events, kite.stats().transcripts))
+            assert runs[0] == runs[1] != runs[2]
+
+
+        def test_a_scenario_in_a_file(kite_exchange, tmp_path):
+            (tmp_path / "bad.toml").write_text("[[fault]]\\nkind = 'reset'\\nat_frame = 2")
+            kite = kite_exchange(faults=tmp_path / "bad.toml")
+            try:
+                listen(kite, kite.timeline.instrument_tokens)
+            except Exception as lost:
+                assert "no close frame" in str(lost)
+            assert [event.kind for event in kite.faults.events] == ["reset"]
+        """
+    )
+    suite.runpytest().assert_outcomes(passed=2)
+
+
 def test_a_server_that_cannot_start_says_why_in_the_test(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         """
