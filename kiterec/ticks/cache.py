@@ -34,10 +34,10 @@ STAMP_KEY: Final = b"kiterec.tick_cache"
 ROW_GROUP_ROWS: Final = 1 << 16
 """What a question about one instrument reads at least; a busy one has 20,000 ticks a day."""
 
-BUCKET_ROWS: Final = 1 << 19
-"""Rows that are sorted in memory: 145 MB with all columns."""
+BUCKET_ROWS: Final = 1 << 18
+"""Rows that are sorted in memory: 72 MB with all columns, a few times over."""
 
-MAX_BUCKETS: Final = 128
+MAX_BUCKETS: Final = 256
 """Files that are open at once while sorting."""
 
 _CHUNK_ROWS: Final = 1 << 17
