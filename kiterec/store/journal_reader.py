@@ -109,21 +109,21 @@ class JournalReader:
             os.close(self._fd)
             self._fd = -1
 
-    def windows(self) -> Iterator[Window]:
-        """Give all whole batches in order of `seq`, about `WINDOW_BYTES` at a time; damage never raises.
+    def windows(self, *, window_bytes: int = WINDOW_BYTES) -> Iterator[Window]:
+        """Give all whole batches in order of `seq`, about `window_bytes` at a time; damage never raises.
 
         Raises:
             ManifestError: the journal is of a newer format.
             StorageError: the disk refuses to be read.
         """
         at = self._begin()
-        want = WINDOW_BYTES
+        want = window_bytes
         while at < self.size:
             batches, used, problem = self._cut(self._read(at, want))
             if batches:
                 yield _window(batches)
             at += used
-            want = WINDOW_BYTES
+            want = window_bytes
             if problem is None or (used and problem.needed is not None):
                 continue
             if problem.needed is not None and at + problem.needed <= self.size:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
 from kiterec.errors import StorageError
 from kiterec.store.folder import JOURNAL, PART, RecordingFolder, StoredFile
 from kiterec.store.journal_reader import JournalReader
-from kiterec.store.parts import group_bounds, open_part, read_group
+from kiterec.store.parts import group_bounds, open_part, read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+PIECE_BYTES: Final = 4 << 20
+"""What a source gives at a time unless it is asked for less: small enough to stay near the processor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +63,18 @@ class PartSource:
         """Do nothing: the file is open only while it is read."""
 
     def batches(
-        self, wanted: Range = ALL_ROWS, *, columns: Sequence[str] | None = None
+        self,
+        wanted: Range = ALL_ROWS,
+        *,
+        columns: Sequence[str] | None = None,
+        piece_bytes: int = PIECE_BYTES,
     ) -> Iterator[pa.RecordBatch]:
         """Give the rows of the row groups that may be wanted."""
         with open_part(self.path) as part:
             bounds = group_bounds(part)
             for group in range(part.num_row_groups):
                 if bounds is None or wanted.may_hold(*bounds[group]):
-                    yield from read_group(part, group, columns=columns)
+                    yield from read_pieces(part, group, columns=columns, piece_bytes=piece_bytes)
 
 
 class JournalSource:
@@ -86,10 +93,14 @@ class JournalSource:
         self._reader.close()
 
     def batches(
-        self, wanted: Range = ALL_ROWS, *, columns: Sequence[str] | None = None
+        self,
+        wanted: Range = ALL_ROWS,
+        *,
+        columns: Sequence[str] | None = None,
+        piece_bytes: int = PIECE_BYTES,
     ) -> Iterator[pa.RecordBatch]:
         """Give the whole batches, a window of them joined to one."""
-        for window in self._reader.windows():
+        for window in self._reader.windows(window_bytes=piece_bytes):
             if wanted.may_hold((window.first_seq, window.last_seq), None):
                 table = pa.Table.from_batches(window.batches)
                 yield from (table.select(columns) if columns else table).combine_chunks().to_batches()

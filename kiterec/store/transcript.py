@@ -1,8 +1,8 @@
-"""The transcript of a recording: all connections merged in order of `seq`, a few row groups in memory."""
+"""The transcript of a recording: all connections merged in order of `seq`, a few megabytes in memory."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +15,9 @@ from kiterec.store.sources import Range, Source, open_sources
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+BATCH_BYTES: Final = 4 << 20
+"""Payload of a merged batch, about: what is merged stays near the processor, and memory is used again."""
 
 
 def read_transcript(
@@ -37,7 +40,8 @@ def read_transcript(
         seq_range: first `seq`, and the end, which is excluded.
 
     Shape:
-        Batches with the columns of `READ_SCHEMA` that were asked for, in its order, none of them empty.
+        Batches with the columns of `READ_SCHEMA` that were asked for, in its order, none of them empty;
+        about `BATCH_BYTES` each.
 
     Raises:
         ManifestError: there is no recording.
@@ -54,7 +58,8 @@ def read_transcript(
     if begin_ns is not None or end_ns is not None:
         needed.add("received_at")
     stored = [name for name in READ_SCHEMA.names if name in needed]
-    streams = [_stream(folder, name, wanted, stored) for name in names]
+    share = BATCH_BYTES // max(1, len(names))
+    streams = [_stream(folder, name, wanted, stored, piece_bytes=share) for name in names]
     return _merge(streams, everyone, schema)
 
 
@@ -81,13 +86,13 @@ def _read_schema(columns: Sequence[str] | None) -> pa.Schema:
 
 
 def _stream(
-    folder: RecordingFolder, connection: str, wanted: Range, columns: list[str]
+    folder: RecordingFolder, connection: str, wanted: Range, columns: list[str], *, piece_bytes: int
 ) -> Iterator[pa.RecordBatch]:
     """Give the wanted rows of one connection in order of `seq`."""
     sources: list[Source] = open_sources(folder, connection)
     try:
         for source in sources:
-            for batch in source.batches(wanted, columns=columns):
+            for batch in source.batches(wanted, columns=columns, piece_bytes=piece_bytes):
                 if (rows := _wanted_rows(batch, wanted)).num_rows:
                     yield rows
     finally:
