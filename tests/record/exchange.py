@@ -38,7 +38,7 @@ DUMP = (
 async def holds(condition: Callable[[], bool]) -> None:
     """Wait until something is true that nobody tells us about."""
     async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 -- it is changed by threads that know no event
+        while not condition():
             await asyncio.sleep(0.002)
 
 
