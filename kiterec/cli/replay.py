@@ -31,10 +31,14 @@ from kiterec.cli.parameters import speed as speed_factor
     help="Close the connections and exit, or stay with heartbeats, as Kite does after hours.  "
     "[default: hold; with --exact, close]",
 )  # fmt: skip
+@click.option(
+    "--faults", type=click.Path(path_type=Path), metavar="FILE",
+    help="What shall go wrong, in TOML: the same seed gives the same faults.",
+)  # fmt: skip
 @check_credentials_option
 def replay(
     *, recording: Path, port: int, speed: float | None, exact: bool, wait_for_clients: int | None,
-    at_end: Literal["close", "hold"] | None, check_credentials: bool,
+    at_end: Literal["close", "hold"] | None, faults: Path | None, check_credentials: bool,
 ) -> None:  # fmt: skip
     """Play RECORDING back as if it were Kite.
 
@@ -43,7 +47,9 @@ def replay(
     """
     import kiterec
     from kiterec.cli.serving import credentials_from_environment, serve
+    from kiterec.replay.faults import FaultInjector
     from kiterec.replay.recorded import RecordedTimeline
+    from kiterec.replay.scenario import Scenario
     from kiterec.replay.server import ReplayServer
 
     timeline = RecordedTimeline(kiterec.open(recording).path)
@@ -51,6 +57,7 @@ def replay(
     server = ReplayServer(
         timeline, port=port, speed=speed, exact=exact, wait_for_clients=wait_for_clients, at_end=ending,
         credentials=credentials_from_environment() if check_credentials else None,
+        hook=None if faults is None else FaultInjector(Scenario.load(faults)),
     )  # fmt: skip
     pace = "as fast as it is taken" if speed is None else f"at {speed:g} times its pace"
     what = f"the recording {recording}, {'byte for byte, ' if exact else ''}{pace}"
