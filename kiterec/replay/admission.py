@@ -74,6 +74,11 @@ class Admission:
         self._admitted += 1
         return Ticket(self._admitted, seat, api_key)
 
+    def knows(self, query: str) -> bool:
+        """Tell whether the credentials of a query are good."""
+        values = {name: value[-1] for name, value in parse_qs(query).items()}
+        return self._known(values.get("api_key", ""), values.get("access_token", ""))
+
     def release(self, ticket: Ticket) -> None:
         """Take the room of an ended connection back."""
         self._open[ticket.api_key] -= 1

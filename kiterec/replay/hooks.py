@@ -88,15 +88,6 @@ class ReplayHook(Protocol):
         """
         ...
 
-    async def settle(self, client: Peer, *, ended: bool) -> None:
-        """Wait until nothing is held back for a client any more, as by a latency.
-
-        Args:
-            client: which.
-            ended: the timeline is over: let go of what waits for a next message.
-        """
-        ...
-
     def left(self, client: Peer) -> None:
         """Note that a client's connection has ended; called once for each."""
         ...

@@ -125,7 +125,6 @@ class Outlet:
             ended: the timeline is over, as the hook may want to know.
         """
         await self._settled(ended=ended)
-        await self.settle()
         unread = self._wire.unsent_bytes()
         while not self.gone and unread > HIGH_WATER_BYTES:
             try:
@@ -138,15 +137,9 @@ class Outlet:
             else:
                 return
 
-    async def settle(self, *, ended: bool = False) -> None:
-        """Wait until the hook holds nothing back; at the end of the timeline it lets everything go."""
-        if self._hook is not None and not self.gone:
-            await self._hook.settle(self, ended=ended)
-
     async def taken(self) -> None:
         """Wait until the client has taken everything, however long that takes, or is gone."""
         await self._settled()
-        await self.settle()
         while self._dirty and not self.gone:
             self._dirty = False
             await self._wire.taken()

@@ -7,26 +7,21 @@ import errno
 import logging
 from typing import TYPE_CHECKING, Final, Literal, Self, get_args
 
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Response
-from websockets.protocol import State
+from websockets.asyncio.server import serve
 
 from kiterec.errors import ReplayError
-from kiterec.replay.admission import Admission, refusal_page
+from kiterec.replay.admission import Admission
 from kiterec.replay.audience import Audience
-from kiterec.replay.client import Client
-from kiterec.replay.client_view import ExactView, SubscribedView
 from kiterec.replay.controls import ReplayControls
+from kiterec.replay.front_door import FrontDoor
 from kiterec.replay.greeting import greeting_of
-from kiterec.replay.http_pages import Page, Pages
+from kiterec.replay.http_pages import Pages
 from kiterec.replay.limits import Limits
 from kiterec.replay.market import Market
-from kiterec.replay.outlet import HIGH_WATER_BYTES, Outlet
+from kiterec.replay.outlet import HIGH_WATER_BYTES
 from kiterec.replay.pace import Pace
 from kiterec.replay.playback import Playback, Stretch
-from kiterec.replay.sockets import KiteConnection, Room
+from kiterec.replay.sockets import Room
 from kiterec.replay.stats import Tally
 from kiterec.replay.transport import Transport
 from kiterec.replay.wire_log import wire_logger
@@ -36,7 +31,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from websockets.asyncio.server import Server
-    from websockets.http11 import Request
 
     from kiterec.replay.hooks import ReplayHook
     from kiterec.replay.timeline import Timeline
@@ -114,8 +108,6 @@ class ReplayServer(ReplayControls):
             self.pause()
         self._stretch = stretch or Stretch()
         self._lockstep = bool(lockstep)
-        self._hook = hook
-        self._attempts = 0
         self._host, self._asked_port = host, port
         self._at_end = at_end
         self._limits = limits or Limits()
@@ -126,8 +118,17 @@ class ReplayServer(ReplayControls):
             seats=timeline.connections if exact else None,
         )
         self._room = Room(self._admission, limit=self._limits.connections)
-        self._greeting = ""
-        self._pages = Pages(None)
+        self._door = FrontDoor(
+            admission=self._admission,
+            audience=self._audience,
+            controls=self,
+            tally=self._tally,
+            market=self._market,
+            limits=self._limits,
+            hook=hook,
+            lockstep=self._lockstep,
+            stays=at_end != "close",
+        )
         self._server: Server | None = None
         self._run: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
@@ -181,9 +182,9 @@ class ReplayServer(ReplayControls):
             ReplayError: the port is in use or the host cannot be listened on.
         """
         csv = await asyncio.to_thread(self._timeline.instruments_csv)
-        self._pages = Pages(csv)
+        self._door.pages = Pages(csv)
         await self._measure()
-        self._greeting = await asyncio.to_thread(greeting_of, self._timeline, csv)
+        self._door.greeting = await asyncio.to_thread(greeting_of, self._timeline, csv)
         if self._market is not None and (universe := self._timeline.universe) is not None:
             self._market.open(universe)
         self._server = await self._listen()
@@ -214,10 +215,10 @@ class ReplayServer(ReplayControls):
     async def _listen(self) -> Server:
         try:
             return await serve(
-                self._serve,
+                self._door.serve,
                 self._host,
                 self._asked_port,
-                process_request=self._answer,
+                process_request=self._door.answer,
                 create_connection=self._room.connection_class(),
                 compression=None,
                 max_size=self._limits.request_bytes,
@@ -267,75 +268,3 @@ class ReplayServer(ReplayControls):
                 if self._at_end == "hold":
                     self._ended.set()
                     target = await self._transport.asked()
-
-    async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Let a client in (None), or answer it over HTTP."""
-        path, _, query = request.path.partition("?")
-        upgrade = request.headers.get("Upgrade", "")
-        if upgrade.lower() != "websocket" or path not in {"", "/"}:
-            return _response(await self._pages.answer(getattr(request, "method", "GET"), path))
-        if not isinstance(connection, KiteConnection) or connection.state is not State.CONNECTING:
-            return None
-        if (refusal := await self._ask_hook()) is not None:
-            return self._refuse(refusal)
-        admitted = self._admission.admit(query)
-        if isinstance(admitted, Page):
-            return self._refuse(admitted)
-        connection.ticket = admitted
-        return None
-
-    async def _ask_hook(self) -> Page | None:
-        self._attempts += 1
-        status = None if self._hook is None else await self._hook.connecting(self._attempts)
-        return None if status is None else refusal_page(status)
-
-    def _refuse(self, page: Page) -> Response:
-        self._tally.refused[page.status] += 1
-        logger.info("connection refused status=%d", page.status)
-        return _response(page)
-
-    async def _serve(self, connection: ServerConnection) -> None:
-        """Serve one client until its connection ends."""
-        if not isinstance(connection, KiteConnection) or connection.ticket is None:
-            return
-        if self._at_end == "close" and self._tally.state in {"finished", "failed"}:
-            await connection.close(_NORMAL, "replay finished")
-            return
-        client = self._welcome(connection, number=connection.ticket.number, seat=connection.ticket.seat)
-        try:
-            async for message in connection:
-                client.hear(message)
-        except ConnectionClosed as reason:
-            logger.debug("connection lost client=%s code=%s", client.name, reason.rcvd and reason.rcvd.code)
-        finally:
-            self._audience.leave(client)
-            logger.info("client left client=%s clients=%d", client.name, len(self._audience))
-
-    def _welcome(self, connection: KiteConnection, *, number: int, seat: int | None) -> Client:
-        outlet = Outlet(
-            f"client-{number}",
-            connection,
-            limits=self._limits,
-            tally=self._tally,
-            hook=self._hook,
-            digested=self._lockstep,
-        )
-        client = Client(
-            outlet,
-            limits=self._limits,
-            tally=self._tally,
-            on_subscribed=self._audience.noticed,
-            lockstep=self._lockstep,
-        )
-        if seat is not None:
-            client.serve_exactly(ExactView(seat))
-        elif self._market is not None:
-            client.serve(SubscribedView(self._market, client.subscriptions), greeting=self._greeting)
-        self._audience.join(client)
-        logger.info("client joined client=%s clients=%d", client.name, len(self._audience))
-        return client
-
-
-def _response(page: Page) -> Response:
-    headers = Headers({**page.headers, "Content-Length": str(len(page.body)), "Connection": "close"})
-    return Response(page.status.value, page.status.phrase, headers, page.body)

@@ -22,6 +22,8 @@ class KiteConnection(ServerConnection):
 
     room: Room
     ticket: Ticket | None = None
+    controls = False
+    """Whether it is a control channel."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -140,7 +140,7 @@ class Listener:
 @contextlib.asynccontextmanager
 async def listening(url: str, query: str = "", **options) -> AsyncIterator[Listener]:
     options = {"compression": None, "max_size": None, "proxy": None, **options}
-    async with connect(f"{url}/?{query}", **options) as socket:
+    async with connect(f"{url}{'' if '/control' in url else '/'}?{query}", **options) as socket:
         listener = Listener(socket)
         task = asyncio.create_task(listener.run())
         try:
@@ -154,7 +154,7 @@ async def listening(url: str, query: str = "", **options) -> AsyncIterator[Liste
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait for something that tells nobody when it happens."""
     async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 -- nobody sets an event for it
+        while not condition():
             await asyncio.sleep(0.01)
 
 
