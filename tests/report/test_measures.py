@@ -96,8 +96,8 @@ def test_candles_are_of_the_chosen_or_of_the_busiest(recording: Recording, measu
 
 
 def test_a_long_recording_has_no_more_bins_than_fit(tmp_path: Path) -> None:
-    """A tenth of a frame a second for an hour, in parts that are sealed on the way."""
-    long = record(tmp_path, 4 * 400, options=StoreOptions(part_bytes=1 << 20))
+    """Four minutes and a bit, in parts that are sealed on the way."""
+    long = record(tmp_path, 4 * 260, options=StoreOptions(part_bytes=1 << 20))
     found = measure(kiterec.open(long))
     assert found.step_s == 2
     assert max(found.traffic["ist"].n_unique(), found.ticks["ist"].n_unique()) <= MAX_BINS

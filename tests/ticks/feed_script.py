@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, time
 from typing import Any
 
 import polars as pl
@@ -65,13 +65,20 @@ class Script:
 
 
 @functools.cache
-def market_script(seed: int, *, instruments: int = 40, duration_s: int = 200) -> Script:
-    """Play a market over the end of the pre-open to two connections that lose and regain it."""
+def market_script(
+    seed: int, *, instruments: int = 40, duration_s: int = 200, begin: time = time(9, 13, 30), slow: int = 1
+) -> Script:
+    """Play a market, from the end of the pre-open on, to two connections that lose and regain it.
+
+    Args:
+        slow: how much rarer than usual packets are.
+    """
     rng = random.Random(seed)
-    start = datetime(2026, 1, 5, 9, 13, 30, tzinfo=IST)
+    start = datetime.combine(date(2026, 1, 5), begin, IST)
     market = SyntheticMarket(
-        instruments=instruments, seed=seed, duration_s=duration_s, packets_per_s=1.5, start_ns=to_ns(start)
-    )
+        instruments=instruments, seed=seed, duration_s=duration_s, packets_per_s=1.5 / slow,
+        grid_ms=250 * slow, start_ns=to_ns(start),
+    )  # fmt: skip
     script = Script()
     mode = {
         token: rng.choice([Mode.LTP, Mode.QUOTE, Mode.FULL, Mode.FULL]) for token in market.instrument_tokens

@@ -72,6 +72,30 @@ def test_candles_equal_those_of_plain_python_over_dict_ticks(script: Script, eve
         assert one == {name: other[name] for name in one}
 
 
+def test_candles_of_a_whole_day_equal_those_of_plain_python() -> None:
+    """From 08:50 to 15:50, a packet of each instrument every 7 s on average."""
+    day = market_script(17, instruments=12, duration_s=7 * 3_600, begin=time(8, 50), slow=10)
+    for every in ("1m", "1h"):
+        found = candles(day.ticks(), every, gaps=day.gap_table()).collect()
+        expected = naive_candles.candles(day.dict_ticks(), EVERY[every] * 10**9, "received_at", day.gaps)
+        rows = found.with_columns(COL("begin", "end").cast(pl.Int64)).rows(named=True)
+        assert rows == [{name: other[name] for name in found.columns} for other in expected]
+    assert set(found["session"]) == {"pre_open", "regular", "closing", "outside"}
+    rises = (
+        day.ticks()
+        .group_by("instrument_token")
+        .agg(
+            (COL("volume_traded").max() - COL("volume_traded").drop_nulls().first())
+            .cast(pl.Int64)
+            .alias("volume")
+        )
+    )
+    volumes = (
+        found.group_by("instrument_token").agg(COL("volume").drop_nulls().sum()).filter(COL("volume") > 0)
+    )
+    assert volumes.join(rises.collect(), on=["instrument_token", "volume"]).height == volumes.height > 5
+
+
 def test_a_script_has_what_candles_can_stumble_over(script: Script) -> None:
     """The comparison above is worth something only if there are stale packets, gaps and both answers."""
     found = candles(script.ticks(), "7s", gaps=script.gap_table()).collect()
