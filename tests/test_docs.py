@@ -151,3 +151,10 @@ def test_everything_that_a_page_shows_runs_as_written(name: str, tmp_path: Path)
 
 def test_the_pages_do_show_commands() -> None:
     assert len(fences("README.md")) >= 5
+
+
+@pytest.mark.parametrize("name", [*PAGES, "benchmarks/README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_link_to_a_file_leads_to_one(name: str) -> None:
+    page = ROOT / name
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
