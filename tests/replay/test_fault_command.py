@@ -43,4 +43,4 @@ def test_an_impossible_scenario_is_told_in_one_line_before_anything_starts(tmp_p
     done = kiterec("replay", RECORDING, "--port", "0", "--faults", path)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: the scenario {path} is impossible: at_frame must be at least 1, got 0")
+    assert line.startswith(f"kiterec: the scenario {path} is impossible: at_frame must be at least 1, got 0")
