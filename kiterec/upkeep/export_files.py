@@ -47,13 +47,14 @@ class CsvFile:
 
     def _write(self, file: Any, blocks: Iterable[pl.DataFrame]) -> int:
         rows = 0
-        empty = self._columns.schema.to_frame()
-        self._columns.flat(empty).write_csv(file)
+        # Polars would turn the closed pipe of a reader that has seen enough into an error without a number.
+        file.write(self._columns.flat(self._columns.schema.to_frame()).write_csv().encode())
         for block in blocks:
             rows += block.height
-            self._columns.flat(block).write_csv(
-                file, include_header=False, datetime_format="%Y-%m-%dT%H:%M:%S%.fZ"
+            lines = self._columns.flat(block).write_csv(
+                include_header=False, datetime_format="%Y-%m-%dT%H:%M:%S%.fZ"
             )
+            file.write(lines.encode())
         return rows
 
 
