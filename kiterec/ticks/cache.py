@@ -183,8 +183,12 @@ def _spread(
         ]
         for batch in in_batches(ticks, rows=_CHUNK_ROWS):
             bucket = np.searchsorted(edges, batch["instrument_token"].to_numpy(), side="right")
-            for number in np.unique(bucket).tolist():
-                writers[number].write_table(batch.filter(bucket == number).to_arrow().cast(schema))
+            order = np.argsort(bucket, kind="stable")
+            table = batch[order].to_arrow().cast(schema).combine_chunks()
+            ends = np.cumsum(np.bincount(bucket, minlength=len(paths))).tolist()
+            for writer, first, last in zip(writers, [0, *ends], ends, strict=False):
+                if first < last:
+                    writer.write_table(table.slice(first, last - first))
     return paths
 
 
