@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from kiterec.ticks.schema import COLUMNS, INSTANT
-from kiterec.wire.packets import DEPTH_LEVELS
+from kiterec.wire.packets import DEPTH_LEVELS, LAYOUTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kiterec.ticks.kernels import FieldArrays
 
 _CARRIERS: Final = {column.name: column.lengths() for column in COLUMNS}
+_MAX_LENGTH: Final = max(LAYOUTS)
 
 _ARROW: Final[dict[pl.DataType, pa.DataType]] = {
     pl.Float64(): pa.float64(),
@@ -42,8 +43,7 @@ class Nulls:
 
     def __init__(self, length: NDArray[np.int64]) -> None:
         self._length = length
-        present = np.bincount(length).nonzero()[0] if length.size else ()
-        self._present = frozenset(int(value) for value in present)
+        self._present = lengths_in(length)
         self._bitmaps: dict[frozenset[int], pa.Buffer] = {}
 
     def absent(self, name: str) -> bool:
@@ -65,7 +65,16 @@ class Nulls:
 
     def carried(self, name: str) -> NDArray[np.bool_]:
         """Tell for each row whether its packet carries the column."""
-        return np.isin(self._length, list(_CARRIERS[name] & self._present))
+        carrying = np.zeros(_MAX_LENGTH + 1, np.bool_)
+        carrying[list(_CARRIERS[name])] = True
+        return carrying[self._length]
+
+
+def lengths_in(length: NDArray[np.int64]) -> frozenset[int]:
+    """Give the known lengths that occur."""
+    if length.size and (length == length[0]).all():
+        return frozenset((int(length[0]),))
+    return frozenset(known for known in LAYOUTS if (length == known).any())
 
 
 def pack(truths: NDArray[np.bool_]) -> pa.Buffer:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from kiterec.ticks import columns as build
 from kiterec.ticks.find import Packets, find_packets
-from kiterec.ticks.kernels import decode_fields, gather_words
+from kiterec.ticks.kernels import decode_fields, gather_numbers
 from kiterec.ticks.schema import COLUMNS, INSTANT, MODE, check_columns, column_types, segment_enum
 from kiterec.wire.packets import LAYOUTS
 from kiterec.wire.segments import SEGMENTS
@@ -160,7 +160,7 @@ def find_in_batch(batch: pa.RecordBatch) -> tuple[Packets, Context]:
 
 def read_tokens(packets: Packets) -> NDArray[np.uint32]:
     """Give the instrument_token of each packet (of known length)."""
-    return gather_words(packets.data, packets.offset, 1)[:, 0]
+    return gather_numbers(packets.data, packets.offset, ">u4")
 
 
 def decode_packets(
@@ -245,12 +245,13 @@ def _context_columns(
 
 def _frame(columns: Sequence[str], ready: dict[str, pa.Array | pl.Series]) -> pl.DataFrame:
     """Put the columns together in the asked order."""
-    arrow = {name: made for name, made in ready.items() if not isinstance(made, pl.Series)}
-    series = {name: made for name, made in ready.items() if isinstance(made, pl.Series)}
-    if arrow:
-        batch = pa.RecordBatch.from_arrays(list(arrow.values()), names=list(arrow))
-        series |= zip(arrow, pl.DataFrame(batch).get_columns(), strict=True)
-    return pl.DataFrame([series[name].alias(name) for name in columns])
+    # One by one: a depth with nulls that comes as a column of a whole batch is copied.
+    return pl.DataFrame(
+        [
+            made.alias(name) if isinstance(made := ready[name], pl.Series) else pl.Series(name, made)
+            for name in columns
+        ]
+    )
 
 
 def _as_arrow(frames: Any) -> pa.Array:

@@ -70,6 +70,15 @@ class _Job:
         return {field.name for field in self.fields} | {name for name, _, _ in self.depth} | self.derived
 
 
+def gather_numbers(data: NDArray[np.uint8], offset: NDArray[np.int64], dtype: str) -> NDArray[Any]:
+    """Give the number at each offset as a host integer of the same width; `dtype` is such as `>u2`."""
+    kind = np.dtype(dtype)
+    if not offset.size:
+        return np.empty(0, kind.newbyteorder("="))
+    everywhere: NDArray[Any] = np.ndarray((data.size - kind.itemsize + 1,), kind, data, strides=(1,))
+    return everywhere[offset].astype(kind.newbyteorder("="))
+
+
 def gather_words(data: NDArray[np.uint8], offset: NDArray[np.int64], words: int) -> NDArray[np.uint32]:
     """Give some 32-bit words of each offset as host integers.
 
@@ -97,21 +106,27 @@ def decode_fields(
     """
     work = [(_job(LAYOUTS[length], columns), rows) for length, rows in _by_length(packets.length)]
     arrays = _allocate(work, len(packets), prices)
-    for job, rows in work:
-        if isinstance(work[0][1], slice):
-            _wipe(arrays, job, rows)
-        if not job.words:
-            continue
-        for block_rows in _blocks(rows, len(packets)):
-            # A shorter packet at the very end of the data is read from further left; it is written again.
-            last = packets.data.size - job.words * WORD_BYTES
-            offset = np.minimum(packets.offset[block_rows] + job.begin, last)
-            block = gather_words(packets.data, offset, job.words)
-            part = divisor if isinstance(divisor, float) else divisor[block_rows]
-            _write_fields(arrays, job, block, block_rows, prices=prices, divisor=part)
-            _write_depth(arrays, job, block, block_rows, prices=prices, divisor=part)
-            _write_derived(arrays, job, block, block_rows, prices=prices, divisor=part)
+    with np.errstate(divide="ignore", invalid="ignore"):  # change of what has no close; it is replaced
+        for job, rows in work:
+            if isinstance(work[0][1], slice):
+                _wipe(arrays, job, rows)
+            if job.words:
+                _run(arrays, job, packets, rows, prices=prices, divisor=divisor)
     return arrays
+
+
+def _run(
+    arrays: FieldArrays, job: _Job, packets: Packets, rows: Rows, *, prices: Prices, divisor: Divisor
+) -> None:
+    """Decode the packets of one length."""
+    # A shorter packet at the very end of the data is read from further left; it is written again.
+    last = packets.data.size - job.words * WORD_BYTES
+    for some in _blocks(rows, len(packets)):
+        block = gather_words(packets.data, np.minimum(packets.offset[some] + job.begin, last), job.words)
+        part = divisor if isinstance(divisor, float) else divisor[some]
+        _write_fields(arrays, job, block, some, prices=prices, divisor=part)
+        _write_depth(arrays, job, block, some, prices=prices, divisor=part)
+        _write_derived(arrays, job, block, some, prices=prices, divisor=part)
 
 
 def _by_length(length: NDArray[np.int64]) -> Iterator[tuple[int, Rows]]:
@@ -220,7 +235,7 @@ def _write_fields(
         if field.unit == "price":
             _write_prices(target, rows, raw.view(np.int32), prices=prices, divisor=divisor)
         elif field.unit == "time":
-            target[rows] = raw.astype(np.int64) * NS_PER_S
+            _write(target, rows, np.multiply, raw, NS_PER_S)
         else:
             target[rows] = raw
 
@@ -247,10 +262,16 @@ def _write_prices(
 ) -> None:
     if prices == "int":
         target[rows] = raw
-    elif isinstance(rows, slice):
-        np.divide(raw, divisor, out=target[rows])
     else:
-        target[rows] = raw / divisor
+        _write(target, rows, np.divide, raw, divisor)
+
+
+def _write(target: NDArray[Any], rows: Rows, work: np.ufunc, one: Any, other: Any) -> None:
+    """Write what a function of numpy gives, without a copy in between where the rows are neighbours."""
+    if isinstance(rows, slice):
+        work(one, other, out=target[rows], dtype=target.dtype)
+    else:
+        target[rows] = work(one, other, dtype=target.dtype)
 
 
 def _write_derived(
@@ -262,13 +283,21 @@ def _write_derived(
     last_raw = block[:, (job.last - job.begin) // WORD_BYTES].view(np.int32)
     close_raw = block[:, (job.close - job.begin) // WORD_BYTES].view(np.int32)
     without = close_raw == 0
+    some_without = bool(without.any())
     if "change" in job.derived:
         close = close_raw / divisor
-        with np.errstate(divide="ignore", invalid="ignore"):
-            change = (last_raw / divisor - close) * 100 / close
-        change[without] = 0.0
+        change = last_raw / divisor
+        change -= close
+        change *= 100
+        change /= close
+        if some_without:
+            change[without] = 0.0
         arrays.values["change"][rows] = change
     if "net_change" in job.derived:
-        net = last_raw.astype(np.int64) - close_raw
-        arrays.values["net_change"][rows] = net / divisor if prices == "float" else net
-        arrays.lacking["net_change"][rows] = without
+        # The difference of two int32 is exact in a float64, so only the division rounds.
+        net = np.subtract(last_raw, close_raw, dtype=arrays.values["net_change"].dtype)
+        if prices == "float":
+            net /= divisor
+        arrays.values["net_change"][rows] = net
+        if some_without or not isinstance(rows, slice):
+            arrays.lacking["net_change"][rows] = without
