@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kiterec.recording import Recording, open  # noqa: A004 - kiterec.open is the door to a recording
     from kiterec.replay.server import ReplayServer
     from kiterec.simulate.market import SyntheticMarket
+    from kiterec.ticks.cache import scan_cache, tick_cache
     from kiterec.ticks.decode import decode
     from kiterec.ticks.instruments import InstrumentDump
     from kiterec.ticks.scan import scan_ticks
@@ -64,7 +65,9 @@ __all__ = [
     "TooManyConnectionsError",
     "decode",
     "open",
+    "scan_cache",
     "scan_ticks",
+    "tick_cache",
 ]
 
 # Polars, Arrow and websockets are loaded by the first use of a name that needs them (PEP 562).
@@ -79,7 +82,9 @@ _HOMES = {
     "TickerManager": "kiterec.feed.manager",
     "decode": "kiterec.ticks.decode",
     "open": "kiterec.recording",
+    "scan_cache": "kiterec.ticks.cache",
     "scan_ticks": "kiterec.ticks.scan",
+    "tick_cache": "kiterec.ticks.cache",
 }
 
 
