@@ -189,6 +189,8 @@ class JournalReader:
         found = checksum(view, envelope, self._header.crc)
         if f"{found:08x}" != wanted:
             raise BrokenMessageError(f"a batch has crc32 {found:08x} where {wanted} was written")
+        if not (custom.get("first_seq", "").isdecimal() and custom.get("last_seq", "").isdecimal()):
+            raise BrokenMessageError("a batch that does not say its range of seq")
         if self._last_seq is not None and int(custom["first_seq"]) <= self._last_seq:
             raise BrokenMessageError(f"a batch begins with seq {custom['first_seq']} after {self._last_seq}")
         return envelope

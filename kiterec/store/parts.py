@@ -5,23 +5,21 @@ from __future__ import annotations
 import hashlib
 import zlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kiterec.errors import CorruptPartError, StorageError
 from kiterec.store.files import FILES, Files, storage_errors
+from kiterec.store.part_guard import RowGroup, check_bytes, guard, read_guard
 from kiterec.store.schema import FORMAT, TRANSCRIPT_SCHEMA, with_known_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-
-GROUPS_KEY: Final = b"kiterec.groups"
-"""Key-value metadata of a part: the crc32 of what follows, and the bounds of each row group as JSON."""
 
 ROW_GROUP_BYTES: Final = 16 << 20
 """Payload of a row group: what a reader holds at a time (a journal window becomes one)."""
@@ -51,11 +49,34 @@ WRITING_IN_A_HURRY: Final = WRITING | {"compression_level": 2}
 """Two and a half times as fast, for a third more bytes: when frames come faster than an exchange sends."""
 
 
-class GroupBounds(NamedTuple):
-    """The least and the greatest `seq` and `received_at` (ns since the epoch) of a row group."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An open part, whose end was checked.
 
-    seq: tuple[int, int]
-    received_at: tuple[int, int]
+    Attributes:
+        path: the file.
+        source: the open file.
+        file: as Arrow reads it.
+        groups: its row groups.
+    """
+
+    path: Path
+    source: Any
+    file: pq.ParquetFile
+    groups: list[RowGroup]
+
+    @property
+    def num_row_groups(self) -> int:
+        """How many row groups there are."""
+        return len(self.groups)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The key-value metadata."""
+        pairs = self.file.metadata.metadata or {}
+        return {
+            key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in pairs.items()
+        }
 
 
 class _Output:
@@ -68,20 +89,26 @@ class _Output:
         self.file = files.create(path, anew=True)
         self.sha256 = hashlib.sha256()
         self.size = 0
+        self.crc32 = 0
+        self.held: bytearray | None = None
         self.failure: StorageError | None = None
 
     def write(self, chunk: Any) -> int:
+        if self.held is not None:
+            self.held += chunk
+            return len(chunk)
         try:
             size = self._files.append(self.file, [chunk])
         except StorageError as error:
             self.failure = error  # Arrow wraps what is raised here; the caller wants the original
             raise
         self.sha256.update(chunk)
+        self.crc32 = zlib.crc32(chunk, self.crc32)
         self.size += size
         return size
 
     def tell(self) -> int:
-        return self.size
+        return self.size + len(self.held or b"")
 
     def flush(self) -> None:
         """Do nothing: every write has gone to the operating system."""
@@ -99,7 +126,7 @@ class PartWriter:
         self._files = files
         self._output = _Output(path, files)
         self.sha256 = ""
-        self._groups: list[GroupBounds] = []
+        self._groups: list[RowGroup] = []
         self._rows = 0
         self._open = True
         with self._arrow_errors():
@@ -123,27 +150,30 @@ class PartWriter:
     def write(self, batches: Sequence[pa.RecordBatch]) -> None:
         """Write batches as one row group, without copying them first."""
         table = pa.Table.from_batches(batches, schema=TRANSCRIPT_SCHEMA)
-        if table.num_rows:
-            with self._arrow_errors():
-                self._writer.write_table(table, row_group_size=table.num_rows)
-            self._rows += table.num_rows
-            self._groups.append(
-                GroupBounds(_least_and_greatest(table, "seq"), _least_and_greatest(table, "received_at"))
-            )
+        if not table.num_rows:
+            return
+        begin, self._output.crc32 = self._output.size, 0
+        with self._arrow_errors():
+            self._writer.write_table(table, row_group_size=table.num_rows)
+        spans = (_least_and_greatest(table, "seq"), _least_and_greatest(table, "received_at"))
+        self._groups.append(RowGroup(*spans, begin, self._output.size, self._output.crc32))
+        self._rows += table.num_rows
 
     def close(self, metadata: Mapping[str, str]) -> None:
         """Write the footer with this key-value metadata and what the rows say, and sync the file."""
-        groups = msgspec.json.encode(self._groups)
         found = {
             "kiterec.format": str(FORMAT),
             "kiterec.rows": str(self._rows),
             "kiterec.first_seq": str(self._groups[0].seq[0] if self._groups else ""),
             "kiterec.last_seq": str(self._groups[-1].seq[1] if self._groups else ""),
-            GROUPS_KEY.decode(): f"{zlib.crc32(groups):08x} {groups.decode()}",
         }
         with self._arrow_errors():
             self._writer.add_key_value_metadata({**metadata, **found})
+            self._output.held = footer = bytearray()
             self._writer.close()
+            self._output.held = None
+            self._output.write(guard(self._groups, bytes(footer)))
+            self._output.write(footer)
             self._files.sync(self._output.file)
         self.sha256 = self._output.sha256.hexdigest()
         self.abandon()
@@ -156,7 +186,7 @@ class PartWriter:
 
 
 @contextmanager
-def open_part(path: Path) -> Iterator[pq.ParquetFile]:
+def open_part(path: Path) -> Iterator[Part]:
     """Open a part for reading, its page checksums being verified.
 
     Raises:
@@ -167,53 +197,38 @@ def open_part(path: Path) -> Iterator[pq.ParquetFile]:
         source = pa.OSFile(str(path), "rb")
     with source:
         try:
-            part = pq.ParquetFile(
+            groups = read_guard(source, where=path)
+            file = pq.ParquetFile(
                 source, page_checksum_verification=True, pre_buffer=False, buffer_size=_READ_BYTES
             )
-            if not part.schema_arrow.equals(TRANSCRIPT_SCHEMA):
-                raise CorruptPartError(f"{path} has other columns than a part of a recording")
-            yield part
+            if not file.schema_arrow.equals(TRANSCRIPT_SCHEMA) or file.num_row_groups != len(groups):
+                raise CorruptPartError(f"{path} has other columns or row groups than a part of a recording")
+            yield Part(path, source, file, groups)
         except (pa.ArrowException, OSError, ValueError) as error:  # a name in the footer may be no UTF-8
             reason = " ".join(str(error).split())
             raise CorruptPartError(f"{path} does not read as a part: {reason}; run kiterec verify") from error
 
 
-def read_group(
-    part: pq.ParquetFile, group: int, *, columns: Sequence[str] | None = None
-) -> Iterator[pa.RecordBatch]:
+def read_group(part: Part, group: int, *, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Give a row group's rows with the columns' types of the transcript."""
-    table = part.read_row_group(group, columns=columns, use_threads=False)
+    check_bytes(part.source, part.groups[group], where=part.path)
+    table = part.file.read_row_group(group, columns=columns, use_threads=False)
     for batch in table.to_batches():
         yield with_known_schema(batch)
 
 
 def read_pieces(
-    part: pq.ParquetFile, group: int, *, columns: Sequence[str] | None = None, piece_bytes: int
+    part: Part, group: int, *, columns: Sequence[str] | None = None, piece_bytes: int
 ) -> Iterator[pa.RecordBatch]:
     """Give a row group's rows about `piece_bytes` at a time, a page or two of them being in memory.
 
     Rows of very unequal size may make a piece larger, up to the whole group.
     """
-    size = part.metadata.row_group(group)
+    check_bytes(part.source, part.groups[group], where=part.path)
+    size = part.file.metadata.row_group(group)
     rows = max(1, size.num_rows * piece_bytes // max(1, size.total_byte_size))
-    for batch in part.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
+    for batch in part.file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
         yield with_known_schema(batch)
-
-
-def group_bounds(part: pq.ParquetFile) -> list[GroupBounds] | None:
-    """Give the bounds of all row groups of a part; None: it does not say.
-
-    They are our own metadata. Parquet's statistics say the same to others, but asking pyarrow for those of a
-    footer whose columns do not fit its schema (one altered byte is enough) ends the process.
-    """
-    checksum, _, groups = (part.metadata.metadata or {}).get(GROUPS_KEY, b"").partition(b" ")
-    if checksum != b"%08x" % zlib.crc32(groups):
-        return None
-    try:
-        bounds = msgspec.json.decode(groups, type=list[GroupBounds])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return bounds if len(bounds) == part.num_row_groups else None
 
 
 def _least_and_greatest(table: pa.Table, column: str) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from kiterec.errors import StorageError
 from kiterec.store.folder import JOURNAL, PART, RecordingFolder, StoredFile
 from kiterec.store.journal_reader import JournalReader
-from kiterec.store.parts import group_bounds, open_part, read_pieces
+from kiterec.store.parts import open_part, read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,9 +71,8 @@ class PartSource:
     ) -> Iterator[pa.RecordBatch]:
         """Give the rows of the row groups that may be wanted."""
         with open_part(self.path) as part:
-            bounds = group_bounds(part)
-            for group in range(part.num_row_groups):
-                if bounds is None or wanted.may_hold(*bounds[group]):
+            for group, found in enumerate(part.groups):
+                if wanted.may_hold(found.seq, found.received_at):
                     yield from read_pieces(part, group, columns=columns, piece_bytes=piece_bytes)
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from kiterec.errors import CorruptPartError, StorageError
 from kiterec.store.packet_count import Counts, count_batch, time_span
-from kiterec.store.parts import group_bounds, open_part, read_group
+from kiterec.store.parts import open_part, read_group
 from kiterec.store.sealer import sha256_of
 
 if TYPE_CHECKING:
@@ -63,26 +63,25 @@ def _check_bytes(path: Path, entry: PartEntry, notes: FileNotes) -> None:
 def _read(file: StoredFile, rows: RowsCheck, notes: FileNotes) -> _Tally:
     tally = _Tally()
     with open_part(file.path) as part:
-        _check_label(file, part.metadata.metadata or {}, notes)
-        bounds = group_bounds(part)
-        for group in range(part.num_row_groups):
+        _check_label(file, part.metadata, notes)
+        for group, found in enumerate(part.groups):
             try:
                 for batch in read_group(part, group):
                     batch.validate(full=True)
                     tally.add(batch)
                     rows.add(batch, notes)
             except (pa.ArrowException, OSError, CorruptPartError) as error:
-                first, last = bounds[group].seq if bounds is not None else (None, None)
+                first, last = found.seq
                 notes.error(
                     f"row group {group} cannot be read: {error}", BRING_BACK, first_seq=first, last_seq=last
                 )
     return tally
 
 
-def _check_label(file: StoredFile, metadata: dict[bytes, bytes], notes: FileNotes) -> None:
+def _check_label(file: StoredFile, metadata: dict[str, str], notes: FileNotes) -> None:
     """A part carries its own connection and number, so one in a wrong place is known."""
-    connection = metadata.get(b"kiterec.connection", b"").decode("utf-8", "replace")
-    number = metadata.get(b"kiterec.part", b"").decode("utf-8", "replace")
+    connection = metadata.get("kiterec.connection")
+    number = metadata.get("kiterec.part")
     if connection and (connection, number) != (file.connection, str(file.number)):
         notes.error(
             f"it is part {number} of connection {connection} by its own metadata, "

@@ -17,7 +17,7 @@ from kiterec.store.envelope import BrokenMessageError, checksum, read_envelope
 from kiterec.store.journal_header import KNOWN_HEADER
 from kiterec.store.journal_reader import JournalReader
 from kiterec.store.manifest import decode_manifest
-from kiterec.store.parts import group_bounds, open_part, read_group
+from kiterec.store.parts import open_part, read_group
 from kiterec.ticks.find import find_packets
 from kiterec.wire.frames import is_heartbeat, join_frame, scan_frame, split_frame
 from kiterec.wire.packets import LAYOUTS
@@ -48,7 +48,6 @@ def journal(data: bytes) -> None:
 def part(data: bytes) -> None:
     """Any part is read, or refused as corrupt."""
     with _file(data) as path, suppress(CorruptPartError), open_part(path) as file:
-        group_bounds(file)
         for group in range(min(file.num_row_groups, 100)):
             with suppress(pa.ArrowException, OSError):
                 for batch in read_group(file, group):

@@ -6,8 +6,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import duckdb
+import polars as pl
+import pytest
+
+from kiterec.errors import CorruptPartError
 from kiterec.store.folder import PART
-from kiterec.store.parts import GroupBounds, PartWriter, group_bounds, open_part
+from kiterec.store.parts import PartWriter, open_part, read_group
 from kiterec.store.recover import recover
 from kiterec.store.sources import PartSource, Range, StoredFile
 from tests.store.recordings import START_NS, journal_folder
@@ -19,7 +24,7 @@ READ_EVERY_FLIP = """
 import pathlib, sys
 import pyarrow as pa
 from kiterec.errors import CorruptPartError
-from kiterec.store.parts import group_bounds, open_part, read_group
+from kiterec.store.parts import open_part, read_group
 
 path = pathlib.Path(sys.argv[1])
 good = path.read_bytes()
@@ -30,7 +35,6 @@ for at in range(len(good)):
         path.write_bytes(damaged)
         try:
             with open_part(path) as part:
-                group_bounds(part)
                 for group in range(min(part.num_row_groups, 9)):
                     list(read_group(part, group))
         except CorruptPartError:
@@ -58,18 +62,32 @@ def test_no_altered_byte_of_a_part_ends_the_process(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout.strip()) == (0, f"read {size}"), done.stderr[-2000:]
 
 
-def test_a_part_says_the_bounds_of_its_row_groups_unless_they_were_altered(tmp_path: Path) -> None:
+def test_a_part_is_plain_parquet_for_others_and_says_what_its_row_groups_span(tmp_path: Path) -> None:
     path = small_part(tmp_path)
+    assert pl.read_parquet(path)["seq"].to_list() == [0, 1]
+    with duckdb.connect() as database:
+        assert database.execute(f"SELECT max(seq) FROM '{path}'").fetchone() == (1,)
     with open_part(path) as part:
-        assert group_bounds(part) == [GroupBounds((0, 1), (START_NS, START_NS + 1000))]
-    path.write_bytes(path.read_bytes().replace(b"[[[0,1],", b"[[[0,7],"))
+        (group,) = part.groups
+        assert (group.seq, group.received_at) == ((0, 1), (START_NS, START_NS + 1000))
+
+
+def test_every_altered_byte_of_a_part_is_found_by_reading_it(tmp_path: Path) -> None:
+    path = small_part(tmp_path)
+    good = path.read_bytes()
     with open_part(path) as part:
-        assert group_bounds(part) is None
+        begin = part.groups[0].begin
+    for at in range(begin, len(good)):
+        damaged = bytearray(good)
+        damaged[at] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises(CorruptPartError, match="does not read as a part"), open_part(path) as part:
+            list(read_group(part, 0))
 
 
 def test_only_row_groups_that_may_be_wanted_are_read(tmp_path: Path) -> None:
     with open_part(small_part(tmp_path)) as part:
-        rows = part.read().to_batches()[0]
+        (rows,) = read_group(part, 0)
     writer = PartWriter(tmp_path / "part-00003.parquet")
     writer.write([rows.slice(0, 1)])
     writer.write([rows.slice(1, 1)])

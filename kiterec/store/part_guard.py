@@ -1,0 +1,107 @@
+"""What Parquet has no checksum for: a part's footer and page headers, guarded by a block of our own.
+
+It stands right before the footer, where Parquet readers do not look: they find the footer by the length at
+the end of the file. Altered bytes there may make a reader of Parquet take gigabytes, or end its process.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from kiterec.errors import CorruptPartError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+MAGIC: Final = b"KREC"
+PARQUET_MAGIC: Final = b"PAR1"
+_TAIL: Final = struct.Struct("<III4s")
+"""crc32 of the JSON before it, length of that, crc32 of the footer with its length and magic, our magic."""
+
+_PARQUET_TAIL: Final = struct.Struct("<I4s")
+_MAX_BYTES: Final = 1 << 20
+"""A longer footer or block is damage: a part has some twenty row groups."""
+
+_PIECE_BYTES: Final = 1 << 20
+
+
+class RowGroup(NamedTuple):
+    """A row group: what its rows span, and its bytes.
+
+    Attributes:
+        seq: the least and the greatest.
+        received_at: the earliest and the latest, ns since the epoch.
+        begin: its first byte in the file.
+        end: one past its last byte.
+        crc32: of these bytes.
+    """
+
+    seq: tuple[int, int]
+    received_at: tuple[int, int]
+    begin: int
+    end: int
+    crc32: int
+
+
+def guard(groups: Sequence[RowGroup], footer: bytes) -> bytes:
+    """Give the block that goes before a footer (with its length and magic)."""
+    said = msgspec.json.encode(groups)
+    return said + _TAIL.pack(zlib.crc32(said), len(said), zlib.crc32(footer), MAGIC)
+
+
+def read_guard(source: Any, *, where: Path) -> list[RowGroup]:
+    """Check the footer of an open part and give its row groups.
+
+    Raises:
+        CorruptPartError: it is no part, or its end was altered.
+    """
+    size = source.size()
+    footer_bytes, magic = _PARQUET_TAIL.unpack(_read(source, size - _PARQUET_TAIL.size, size))
+    footer_at = size - _PARQUET_TAIL.size - footer_bytes
+    if magic != PARQUET_MAGIC or footer_bytes > _MAX_BYTES or footer_at < _TAIL.size:
+        raise CorruptPartError(
+            f"{where} does not read as a part: its end is no end of one; run kiterec verify"
+        )
+    said_crc, said_bytes, footer_crc, own = _TAIL.unpack(_read(source, footer_at - _TAIL.size, footer_at))
+    said_at = footer_at - _TAIL.size - said_bytes
+    if own != MAGIC or said_bytes > _MAX_BYTES or said_at < 0:
+        raise CorruptPartError(
+            f"{where} does not read as a part: its footer has no guard; run kiterec verify"
+        )
+    said = _read(source, said_at, footer_at - _TAIL.size)
+    if zlib.crc32(said) != said_crc or zlib.crc32(_read(source, footer_at, size)) != footer_crc:
+        raise CorruptPartError(f"{where} does not read as a part: its footer was altered; run kiterec verify")
+    try:
+        return msgspec.json.decode(said, type=list[RowGroup])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CorruptPartError(f"{where} does not read as a part: {error}; run kiterec verify") from error
+
+
+def check_bytes(source: Any, group: RowGroup, *, where: Path) -> None:
+    """Refuse a row group whose bytes are not those that were written.
+
+    Raises:
+        CorruptPartError: they are not.
+    """
+    crc = 0
+    for begin in range(group.begin, group.end, _PIECE_BYTES):
+        crc = zlib.crc32(_read(source, begin, min(group.end, begin + _PIECE_BYTES)), crc)
+    if crc != group.crc32:
+        raise CorruptPartError(
+            f"{where} does not read as a part: seq {group.seq[0]:,} to {group.seq[1]:,} "
+            f"(bytes {group.begin:,} to {group.end:,}) have crc32 {crc:08x}, not {group.crc32:08x}; "
+            "run kiterec verify"
+        )
+
+
+def _read(source: Any, begin: int, end: int) -> bytes:
+    """Read some bytes; fewer than asked, as zeros at the end, where the file is shorter."""
+    if begin < 0:
+        return bytes(end - begin)
+    found: bytes = source.read_at(end - begin, begin)
+    return found.ljust(end - begin, b"\0")
