@@ -24,6 +24,9 @@ LEARNING_ROUNDS: Final = 3
 LEARNED_LENGTHS: Final = 4
 """Unknown lengths that a round takes up; more than these are garbage, and are stepped over one by one."""
 
+PRUNING_ROUNDS: Final = 4
+"""How often words that nothing leads to are dropped; nearly all that are no lengths go in the first two."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -69,7 +72,10 @@ class Walk:
 
 def read_words(data: NDArray[np.uint8], offset: NDArray[np.int64]) -> NDArray[np.int64]:
     """Give the big-endian uint16 at each offset."""
-    return (data[offset].astype(np.int64) << 8) | data[offset + 1]
+    if not offset.size:
+        return np.empty(0, np.int64)
+    everywhere: NDArray[np.uint16] = np.ndarray((data.size - 1,), ">u2", data, strides=(1,))
+    return everywhere[offset].astype(np.int64)
 
 
 def walk_frames(data: NDArray[np.uint8], walk: Walk) -> tuple[list[Found], Walk]:
@@ -157,19 +163,53 @@ def _link(data: NDArray[np.uint8], walk: Walk, lengths: list[int]) -> Found:
     hit[node[~inside]] = False
     node, length, owner = node[inside], length[inside], owner[inside]
 
+    after = node + 1 + (length >> 1)
+    for _ in range(PRUNING_ROUNDS):
+        led_to = np.zeros(words.size + 1, bool)
+        led_to[after] = True
+        led_to[first] = True
+        kept = led_to[node]
+        if kept.all():
+            break
+        hit[node[~kept]] = False
+        node, length, owner, after = node[kept], length[kept], owner[kept], after[kept]
+    if not _all_follow(node, after, owner, first):
+        reached = _reached(hit, node, after, first, steps=int((walk.count - walk.packet).max()))
+        node, length, owner = node[reached], length[reached], owner[reached]
+    return _collect(walk, owner, base + 2 * node + HEADER_BYTES, length)
+
+
+def _all_follow(
+    node: NDArray[np.intp], after: NDArray[np.int64], owner: NDArray[np.intp], first: NDArray[np.int64]
+) -> bool:
+    """Tell whether the nodes of each frame are one chain from where its walk is: then all are reached."""
+    begins = np.empty(node.size, bool)
+    begins[:1] = True
+    np.not_equal(owner[1:], owner[:-1], out=begins[1:])
+    follows = after[:-1] == node[1:]
+    return bool((follows | begins[1:]).all() and (node[begins] == first[owner[begins]]).all())
+
+
+def _reached(
+    hit: NDArray[np.bool_],
+    node: NDArray[np.intp],
+    after: NDArray[np.int64],
+    first: NDArray[np.int64],
+    *,
+    steps: int,
+) -> NDArray[np.bool_]:
+    """Tell which nodes can be reached from the first ones, by doubling the stride of the links."""
     # Where each node is in the list of nodes; only the places of nodes are ever written and read.
-    place = np.empty(words.size + 1, np.int32)
+    place = np.empty(hit.size, np.int32)
     itself = np.arange(node.size)
     place[node] = itself
-    after = node + 1 + (length >> 1)
     link = np.where(hit[after], place[after], itself)
     reached = np.zeros(node.size, bool)
     reached[place[first[hit[first]]]] = True
-    for _ in range(int((walk.count - walk.packet).max()).bit_length()):
+    for _ in range(steps.bit_length()):
         reached[link[reached]] = True
         link = link[link]
-
-    return _collect(walk, owner[reached], base + 2 * node[reached] + HEADER_BYTES, length[reached])
+    return reached
 
 
 def _collect(
