@@ -6,13 +6,16 @@ import hmac
 from collections import Counter
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 
 from kiterec.replay.http_pages import Page, error_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+_SESSIONS: Final = 1_000
+"""So many logins and logouts are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Admission:
         self._taken: set[int] = set()
         self._open: Counter[str] = Counter()
         self._admitted = 0
+        self._issued: dict[tuple[str, str], bool] = {}
 
     def admit(self, query: str) -> Ticket | Page:
         """Give room to a connection that asks with this query, or the page that refuses it.
@@ -79,6 +83,22 @@ class Admission:
         values = {name: value[-1] for name, value in parse_qs(query).items()}
         return self._known(values.get("api_key", ""), values.get("access_token", ""))
 
+    def good(self, api_key: str, access_token: str) -> bool:
+        """Tell whether these credentials are good."""
+        return self._known(api_key, access_token)
+
+    def has_api_key(self, api_key: str) -> bool:
+        """Tell whether an api_key may log in."""
+        return self._credentials is None or api_key in self._credentials
+
+    def issue(self, api_key: str, access_token: str) -> None:
+        """Let another access_token in too, as after a login."""
+        self._remember(api_key, access_token, good=True)
+
+    def revoke(self, api_key: str, access_token: str) -> None:
+        """Let an access_token in no more; open connections stay, as with Kite."""
+        self._remember(api_key, access_token, good=False)
+
     def release(self, ticket: Ticket) -> None:
         """Take the room of an ended connection back."""
         self._open[ticket.api_key] -= 1
@@ -87,7 +107,15 @@ class Admission:
         if ticket.seat is not None:
             self._taken.discard(ticket.seat)
 
+    def _remember(self, api_key: str, access_token: str, *, good: bool) -> None:
+        self._issued.pop((api_key, access_token), None)
+        self._issued[api_key, access_token] = good
+        if len(self._issued) > _SESSIONS:
+            del self._issued[next(iter(self._issued))]
+
     def _known(self, api_key: str, access_token: str) -> bool:
+        if (issued := self._issued.get((api_key, access_token))) is not None:
+            return issued
         if self._credentials is None:
             return True
         expected = self._credentials.get(api_key)

@@ -16,6 +16,7 @@ from kiterec.replay.client_view import ExactView, SubscribedView
 from kiterec.replay.control_channel import serve_control
 from kiterec.replay.http_pages import Page, Pages
 from kiterec.replay.outlet import Outlet
+from kiterec.replay.rest.asked import Asked
 from kiterec.replay.sockets import KiteConnection
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class FrontDoor:
         """Let a client in (None), or answer it over HTTP."""
         path, _, query = request.path.partition("?")
         if request.headers.get("Upgrade", "").lower() != "websocket" or path not in {"", "/", CONTROL_PATH}:
-            return _response(await self.pages.answer(getattr(request, "method", "GET"), path))
+            return _response(await self.pages.answer(Asked.over_http(request.path, request.headers)))
         if path == CONTROL_PATH:
             return self._answer_control(connection, request, query)
         self._attempts += 1

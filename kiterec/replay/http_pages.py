@@ -1,4 +1,4 @@
-"""What the port answers to plain HTTP: the instrument dump, and errors in the vendor's shape."""
+"""What the port answers to plain HTTP: the instrument dump, the REST twin, and errors in its shape."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import asyncio
 import gzip
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    from kiterec.replay.rest.asked import Asked
+    from kiterec.replay.rest.routes import RestTwin
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +39,26 @@ class Pages:
 
     Args:
         instruments_csv: the day's dump, or None.
+        twin: answers everything else; None for nothing else.
     """
 
-    def __init__(self, instruments_csv: bytes | None) -> None:
+    def __init__(self, instruments_csv: bytes | None, *, twin: RestTwin | None = None) -> None:
         self._csv = instruments_csv
+        self._twin = twin
         self._packed: dict[str, bytes] = {}
 
-    async def answer(self, method: str, path: str) -> Page:
-        """Give the page of a path (without its query)."""
-        match path.strip("/").split("/"):
+    async def answer(self, asked: Asked) -> Page:
+        """Give the page of a request."""
+        match asked.path.strip("/").split("/"):
             case ["instruments", *exchange] if len(exchange) < 2:
-                if method != "GET":
+                if asked.method != "GET":
                     return error_page(
                         HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed.", error_type="GeneralException"
                     )
                 return await self._instruments(*exchange)
+        page = None if self._twin is None else await self._twin.answer(asked)
+        if page is not None:
+            return page
         return error_page(HTTPStatus.NOT_FOUND, "Route not found.", error_type="GeneralException")
 
     async def _instruments(self, exchange: str = "") -> Page:

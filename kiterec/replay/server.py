@@ -21,6 +21,8 @@ from kiterec.replay.market import Market
 from kiterec.replay.outlet import HIGH_WATER_BYTES
 from kiterec.replay.pace import Pace
 from kiterec.replay.playback import Playback, Stretch
+from kiterec.replay.rest.instant import Instant
+from kiterec.replay.rest.routes import RestTwin
 from kiterec.replay.sockets import Room
 from kiterec.replay.stats import Tally
 from kiterec.replay.transport import Transport
@@ -182,7 +184,8 @@ class ReplayServer(ReplayControls):
             ReplayError: the port is in use or the host cannot be listened on.
         """
         csv = await asyncio.to_thread(self._timeline.instruments_csv)
-        self._door.pages = Pages(csv)
+        instant = Instant(self._timeline, market=self._market, tally=self._tally)
+        self._door.pages = Pages(csv, twin=RestTwin(instant, admission=self._admission, instruments_csv=csv))
         await self._measure()
         self._door.greeting = await asyncio.to_thread(greeting_of, self._timeline, csv)
         if self._market is not None and (universe := self._timeline.universe) is not None:

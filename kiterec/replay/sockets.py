@@ -10,6 +10,8 @@ from websockets.asyncio.server import ServerConnection, broadcast
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
+from kiterec.replay.rest.body_reader import BodyReader
+
 if TYPE_CHECKING:
     from kiterec.replay.admission import Admission, Ticket
 
@@ -29,6 +31,13 @@ class KiteConnection(ServerConnection):
         super().__init__(*args, **kwargs)
         self._writable = asyncio.Event()
         self._writable.set()
+        self._bodies = BodyReader()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on what arrived, requests with a body in a form that the library reads."""
+        data = self._bodies.feed(data)
+        if data:
+            super().data_received(data)
 
     def push(self, message: bytes | str) -> None:
         """Send a message into the transport's buffer; `Client` bounds how full that gets."""

@@ -56,7 +56,8 @@ def test_the_dump_of_an_exchange_has_its_lines_only() -> None:
     ("path", "status"),
     [
         ("/", 404),
-        ("/quote", 404),
+        ("/quote", 400),
+        ("/orders", 404),
         ("/../etc/passwd", 404),
         ("/instruments/NSE/EQ", 404),
         ("/instruments/XXX", 400),
