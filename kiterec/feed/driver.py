@@ -12,7 +12,7 @@ from kiterec.clock import NS_PER_S
 from kiterec.errors import FeedError
 from kiterec.feed.connection import ConnectionClosed, describe_end, describe_failure, open_socket
 from kiterec.feed.counters import Counters
-from kiterec.feed.events import Instant
+from kiterec.feed.events import Gap, Instant
 from kiterec.feed.failure import Failure, FailureKind, of_network, of_status
 from kiterec.feed.state import NO_CLOSE_FRAME, State
 from kiterec.feed.steps import (
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from kiterec.feed.sink import FrameSink
 
 logger = logging.getLogger(__name__)
+
+_DRAIN_MESSAGES: Final = 64
+"""More than websockets takes from a socket in advance (its `max_queue` is 16)."""
 
 # Turns of the event loop; four are enough: poll, take bytes, wake the reader, note the message.
 _READING_TURNS: Final = 8
@@ -95,6 +98,7 @@ class Driver:
         self._socket: ClientConnection | None = None
         self._reading: asyncio.Task[None] | None = None
         self._token: Secret | None = None
+        self._left: int | None = None  # messages that are still taken after a stop while held
 
     def instant(self) -> Instant:
         """Give this moment on both clocks."""
@@ -132,9 +136,11 @@ class Driver:
     def stop(self) -> None:
         """Begin the end; `run` returns when it is done."""
         if self._holders:
-            # Its row is written, but what waits in the socket stays there: reading on could fill the memory
-            # that the hold protects.
+            # What has come already is taken, and not more: reading on could fill the memory that the hold
+            # protects.
             self.apply(Release())
+            self._left = _DRAIN_MESSAGES
+            self._may_read.set()
         self.apply(Stop())
 
     def recover(self) -> None:
@@ -268,6 +274,8 @@ class Driver:
         while True:
             if holders:
                 await self._may_read.wait()
+                if self._left is not None:
+                    self._drain_one()
             message = await recv()
             received_at, monotonic = now_ns(), monotonic_ns()
             if message.__class__ is bytes:
@@ -300,6 +308,24 @@ class Driver:
         if count & (count - 1) == 0:  # the 1st, 2nd, 4th, 8th …: a sink that is gone must not fill the log
             name = type(error).__name__
             logger.error("connection=%s unwritten=%d the sink does not take rows: %s", self.name, count, name)
+
+    def _drain_one(self) -> None:
+        """Count what is taken after a stop while held; with the last, what stays unread becomes a gap."""
+        self._left = (self._left or 0) - 1
+        if self._left:
+            return
+        self._may_read.clear()
+        at, since = self.instant(), self.protocol.last_heard
+        self._report(
+            Gap(
+                connection=self.name,
+                at=at,
+                from_ns=since.received_at,
+                to_ns=at.received_at,
+                duration_ns=at.monotonic_ns - since.monotonic_ns,
+                reason="it was stopped while reading stood still, and more was waiting",
+            )
+        )
 
     def _take_text(self, row: Row) -> None:
         self.counters.texts += 1
