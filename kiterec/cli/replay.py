@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
-from kiterec.cli.options import check_credentials_option, port_option
+from kiterec.cli.options import check_credentials_option, from_option, port_option, to_option
+from kiterec.cli.parameters import duration
 from kiterec.cli.parameters import speed as speed_factor
+from kiterec.clock import NS_PER_S
 
 
 @click.command()
@@ -23,42 +25,82 @@ from kiterec.cli.parameters import speed as speed_factor
     help="Client n gets recorded connection n byte for byte, whatever it subscribes to.",
 )  # fmt: skip
 @click.option(
-    "--wait-for-clients", type=click.IntRange(min=0), metavar="N",
+    "--expect-clients", "--wait-for-clients", "expected", type=click.IntRange(min=0), metavar="N",
     help="The clock starts when so many clients are there.  [default: 1; with --exact, as many as recorded]",
 )  # fmt: skip
+@from_option
+@to_option
 @click.option(
-    "--at-end", type=click.Choice(["close", "hold"]),
-    help="Close the connections and exit, or stay with heartbeats, as Kite does after hours.  "
+    "--skip-idle", type=duration, metavar="TIME", help="Shorten longer silences of the recording to this: 2s."
+)
+@click.option("--paused", is_flag=True, help="Begin with a pause.")
+@click.option(
+    "--lockstep", type=click.Choice(["taken", "acknowledged"]), is_flag=False, flag_value="taken",
+    help="The next frame goes out only when every client has taken the last, or when a program has "
+    "acknowledged it over the control channel.",
+)  # fmt: skip
+@click.option(
+    "--at-end", type=click.Choice(["close", "hold", "loop"]),
+    help="Close the connections and exit, stay with heartbeats as Kite does after hours, or begin anew.  "
     "[default: hold; with --exact, close]",
 )  # fmt: skip
 @click.option(
-    "--faults", type=click.Path(path_type=Path), metavar="FILE",
-    help="What shall go wrong, in TOML: the same seed gives the same faults.",
+    "--faults", "scenario", type=click.Path(path_type=Path), metavar="FILE",
+    help="Go wrong on purpose, as this scenario says.",
 )  # fmt: skip
 @check_credentials_option
 def replay(
-    *, recording: Path, port: int, speed: float | None, exact: bool, wait_for_clients: int | None,
-    at_end: Literal["close", "hold"] | None, faults: Path | None, check_credentials: bool,
+    *, recording: Path, port: int, speed: float | None, exact: bool, expected: int | None, begin: str | None,
+    end: str | None, skip_idle: float | None, paused: bool,
+    lockstep: Literal["taken", "acknowledged"] | None, at_end: Literal["close", "hold", "loop"] | None,
+    scenario: Path | None, check_credentials: bool,
 ) -> None:  # fmt: skip
     """Play RECORDING back as if it were Kite.
 
     Each client gets what Kite would send for its subscriptions and modes. Serves on 127.0.0.1 only, with the
     recorded instrument dump at GET /instruments on the same port.
+
+    On a terminal: space pauses, . sends the next frame, + and - change the speed, the arrows seek.
     """
-    import kiterec
+    from kiterec.cli.replay_view import watched
     from kiterec.cli.serving import credentials_from_environment, serve
-    from kiterec.replay.faults import FaultInjector
-    from kiterec.replay.recorded import RecordedTimeline
-    from kiterec.replay.scenario import Scenario
     from kiterec.replay.server import ReplayServer
 
-    timeline = RecordedTimeline(kiterec.open(recording).path)
+    timeline, stretch = _stretch(recording, begin, end, skip_idle)
     ending = at_end or ("close" if exact else "hold")
     server = ReplayServer(
-        timeline, port=port, speed=speed, exact=exact, wait_for_clients=wait_for_clients, at_end=ending,
+        timeline, port=port, speed=speed, exact=exact, wait_for_clients=expected, at_end=ending,
+        stretch=stretch, paused=paused,
+        lockstep="acknowledged" if lockstep == "acknowledged" else lockstep is not None,
         credentials=credentials_from_environment() if check_credentials else None,
-        hook=None if faults is None else FaultInjector(Scenario.load(faults)),
+        hook=None if scenario is None else _faults(scenario),
     )  # fmt: skip
     pace = "as fast as it is taken" if speed is None else f"at {speed:g} times its pace"
     what = f"the recording {recording}, {'byte for byte, ' if exact else ''}{pace}"
-    serve(server, what, hold=ending == "hold")
+    serve(server, what, hold=ending == "hold", beside=watched)
+
+
+def _stretch(recording: Path, begin: str | None, end: str | None, skip_idle: float | None) -> tuple[Any, Any]:
+    """Give the timeline and the part of it that is asked for."""
+    import kiterec
+    from kiterec.cli.spans import read_span
+    from kiterec.clock import to_ns
+    from kiterec.replay.playback import Stretch
+    from kiterec.replay.recorded import RecordedTimeline
+
+    opened = kiterec.open(recording)
+    timeline = RecordedTimeline(opened.path)
+    begin_at, end_at = read_span(opened, begin, end)
+    stretch = Stretch(
+        begin_ns=0 if begin_at is None else timeline.position_at(to_ns(begin_at)),
+        end_ns=None if end_at is None else timeline.position_at(to_ns(end_at), past_end=True),
+        skip_idle_ns=None if skip_idle is None else round(skip_idle * NS_PER_S),
+    )
+    return timeline, stretch
+
+
+def _faults(scenario: Path) -> Any:
+    from kiterec.replay.faults import FaultInjector
+    from kiterec.replay.scenario import Scenario
+
+    return FaultInjector(Scenario.load(scenario))

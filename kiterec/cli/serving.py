@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -44,31 +46,40 @@ def banner(url: str, what: str) -> None:
     )
 
 
-def serve(server: ReplayServer, what: str, *, hold: bool = False) -> None:
+Beside = Callable[["ReplayServer"], AbstractAsyncContextManager[None]]
+
+
+def serve(server: ReplayServer, what: str, *, hold: bool = False, beside: Beside | None = None) -> None:
     """Serve until the timeline ends or a signal comes.
 
     Args:
         server: not yet started.
         what: it serves, for the banner.
         hold: after the end, go on with heartbeats until a signal comes.
+        beside: entered with the server while it serves, such as a live view.
     """
-    asyncio.run(_serve(server, what, hold=hold))
+    asyncio.run(_serve(server, what, hold=hold, beside=beside))
 
 
-async def _serve(server: ReplayServer, what: str, *, hold: bool) -> None:
+async def _serve(server: ReplayServer, what: str, *, hold: bool, beside: Beside | None) -> None:
     with stop_on_signals() as stop:
         async with server:
             banner(server.url, what)
-            stopped = asyncio.create_task(stop.wait())
-            finished = asyncio.create_task(server.finished())
-            try:
-                await asyncio.wait([finished, stopped], return_when=asyncio.FIRST_COMPLETED)
-                if finished.done():
-                    finished.result()
-                if hold and not stopped.done():
-                    click.echo("all is sent; heartbeats go on until Ctrl-C", err=True)
-                    await stopped
-            finally:
-                finished.cancel()
-                stopped.cancel()
-                await asyncio.gather(finished, stopped, return_exceptions=True)
+            async with nullcontext() if beside is None else beside(server):
+                await _until_over(server, stop, hold=hold)
+
+
+async def _until_over(server: ReplayServer, stop: asyncio.Event, *, hold: bool) -> None:
+    stopped = asyncio.create_task(stop.wait())
+    finished = asyncio.create_task(server.finished())
+    try:
+        await asyncio.wait([finished, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if finished.done():
+            finished.result()
+        if hold and not stopped.done():
+            click.echo("all is sent; heartbeats go on until Ctrl-C", err=True)
+            await stopped
+    finally:
+        finished.cancel()
+        stopped.cancel()
+        await asyncio.gather(finished, stopped, return_exceptions=True)

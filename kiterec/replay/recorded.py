@@ -79,14 +79,20 @@ class RecordedTimeline:
             return None
         return max(part.end_ns for part in parts) - self.start_ns
 
-    def position_at(self, time_ns: int) -> int:
+    def position_at(self, time_ns: int, *, past_end: bool = False) -> int:
         """Give the due time of the first row received at or after a wall-clock time.
+
+        Args:
+            time_ns: nanoseconds since the epoch.
+            past_end: give a position that far behind the start instead of an error.
 
         Raises:
             ReplayError: nothing was received at or after it.
         """
         start = self._first_row(self._begin_ns)
         found = self._first_row(time_ns)
+        if start is not None and found is None and past_end:
+            return time_ns - start[0]
         if start is None or found is None:
             raise ReplayError(
                 f"nothing was recorded at or after {ist(time_ns):%H:%M:%S} IST in {self._folder.path}"
