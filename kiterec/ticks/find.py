@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
-from kiterec.ticks.chains import Found, Walk, read_words, walk_frames
+from kiterec.ticks.chains import KNOWN_LENGTHS, Found, Walk, read_words, walk_frames, walk_runs
 from kiterec.wire.frames import HEADER_BYTES, scan_frame
-from kiterec.wire.packets import LAYOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-
-_KNOWN: Final = np.isin(np.arange(1 << 16), list(LAYOUTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ class Packets:
 
     def known(self) -> Packets:
         """Give those whose length has a layout."""
-        return self if not self.bad_frames.size else self.select(_KNOWN[self.length])
+        return self if not self.bad_frames.size else self.select(KNOWN_LENGTHS[self.length])
 
     def select(self, which: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Packets:
         """Give some of them."""
@@ -97,8 +94,8 @@ class Packets:
 def find_packets(payloads: Any, *, binary: NDArray[np.bool_] | None = None) -> Packets:
     """Find every whole packet of every frame.
 
-    A frame whose count and first length explain its size exactly, and whose length words all agree, is
-    found by arithmetic; all others are walked together. Null and heartbeats hold no packets.
+    Runs of packets of one length are found by arithmetic; what is mixed is linked. Null and heartbeats
+    hold no packets.
 
     Args:
         payloads: a BinaryArray or LargeBinaryArray, one element a frame; may be a slice.
@@ -113,16 +110,15 @@ def find_packets(payloads: Any, *, binary: NDArray[np.bool_] | None = None) -> P
     row = np.flatnonzero(size >= HEADER_BYTES)
     count = read_words(data, start[row])
     walk = Walk(row, start[row] + size[row], count, start[row] + HEADER_BYTES, np.zeros(row.size, np.int64))
-    found, uniform = _by_arithmetic(data, walk)
-    rest = np.flatnonzero(~uniform)
+    pieces, walk = walk_runs(data, walk)
     bad = np.zeros(size.size, bool)
-    pieces = [found] if found.frame.size else []
+    rest = np.flatnonzero(walk.unfinished())
     if rest.size:
         walked, walk = walk_frames(data, walk.take(rest))
         pieces += walked
-        bad[walk.frame[(walk.packet < walk.count) | (walk.cursor != walk.end)]] = True
+        bad[walk.frame[walk.unfinished()]] = True
     joined = _join(pieces, size.size)
-    bad[joined.frame[~_KNOWN[joined.length]]] = True
+    bad[joined.frame[~KNOWN_LENGTHS[joined.length]]] = True
     return Packets(
         joined.frame, joined.packet, joined.offset, joined.length, data, start, size, np.flatnonzero(bad)
     )
@@ -146,37 +142,6 @@ def binary_buffers(payloads: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64],
     if payloads.null_count:
         size[payloads.is_null().to_numpy(zero_copy_only=False)] = 0
     return data, start, size
-
-
-def _by_arithmetic(data: NDArray[np.uint8], walk: Walk) -> tuple[Found, NDArray[np.bool_]]:
-    """Find the packets of uniform frames.
-
-    Returns:
-        The packets, and which frames are uniform.
-    """
-    uniform, first = _explained(data, walk)
-    held = np.where(uniform, walk.count, 0)
-    before = np.cumsum(held) - held
-    packet = np.arange(held.sum()) - np.repeat(before, held)
-    length = np.repeat(first, held)
-    offset = np.repeat(walk.cursor + HEADER_BYTES, held) + packet * (HEADER_BYTES + length)
-    frame = np.repeat(walk.frame, held)
-    differs = read_words(data, offset - HEADER_BYTES) != length
-    if differs.any():
-        owner = np.repeat(np.arange(held.size), held)
-        uniform[owner[differs]] = False
-        agreed = uniform[owner]
-        frame, packet, offset, length = frame[agreed], packet[agreed], offset[agreed], length[agreed]
-    return Found(frame, packet, offset, length), uniform
-
-
-def _explained(data: NDArray[np.uint8], walk: Walk) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Tell which frames have exactly the size of `count` packets of the first one's length."""
-    first = np.zeros(walk.count.size, np.int64)
-    readable = (walk.count > 0) & (walk.cursor + HEADER_BYTES <= walk.end)
-    first[readable] = read_words(data, walk.cursor[readable])
-    fits = walk.cursor + walk.count * (HEADER_BYTES + first) == walk.end
-    return fits & (readable | (walk.count == 0)), first
 
 
 def _join(pieces: list[Found], frames: int) -> Found:
