@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiterec.errors import DiskFullError, ManifestError
+from kiterec.store.envelope import BrokenMessageError
 from kiterec.store.files import Files, OpenFile
 from kiterec.store.journal import MAX_BATCH_BYTES, Journal
-from kiterec.store.journal_header import KNOWN_HEADER
+from kiterec.store.journal_header import KNOWN_HEADER, read_header
 from kiterec.store.journal_reader import JournalReader
 from kiterec.wire.transcript import Kind, Row
 from tests.store.recordings import make_rows, write_journal
@@ -202,3 +203,22 @@ def test_a_short_file_that_is_no_journal_is_read_as_torn_or_damaged(tmp_path: Pa
     with JournalReader(path) as reader:
         assert list(reader.windows()) == []
         assert reader.torn_bytes or reader.damage
+
+
+def test_an_altered_format_number_is_damage_and_the_rows_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "part-00000.arrows"
+    write_journal(path, [make_rows(3), make_rows(2)])
+    content = path.read_bytes()
+    head = KNOWN_HEADER.content
+    looks_newer = 0
+    for at in [at for at in range(len(head)) if head[at : at + 1] == b"1"]:
+        altered = content[:at] + b"3" + content[at + 1 :]
+        path.write_bytes(altered)
+        try:
+            read_header(pa.py_buffer(altered), where=path)
+        except (ManifestError, BrokenMessageError) as error:
+            looks_newer += isinstance(error, ManifestError)
+        with JournalReader(path) as reader:
+            assert sum(batch.num_rows for window in reader.windows() for batch in window.batches) == 5
+            assert [found.reason for found in reader.damage] == ["the header was altered"]
+    assert looks_newer
