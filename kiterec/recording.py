@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt  # noqa: TC003 - msgspec resolves the struct's annotations at run time
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from kiterec.store.manifest import MANIFEST_NAME, Manifest, Status
 from kiterec.store.summary import Summary, summarize
 from kiterec.ticks.asof import asof
 from kiterec.ticks.bounds import Bounds
-from kiterec.ticks.candles import candles
+from kiterec.ticks.candles import LATE, LEAD, beginning_in, candles, interval_ns
 from kiterec.ticks.depth import depth
 from kiterec.ticks.gaps import gaps
 from kiterec.ticks.instruments import InstrumentDump
@@ -169,28 +169,32 @@ class Recording:
 
         Shape:
             One row an instrument and interval that has a tick. `complete` is false where a connection of the
-            instrument was lost or silent, and where the interval reaches beyond the recording, `begin` or
-            `end`.
+            instrument was lost or silent, and where the interval reaches beyond the recording.
 
         Args:
             every: `5s`, `1m`, `1h`, at most `1d`; counted from the begin of the session.
             by: our clock, or the exchange's (full packets only).
-            symbols: as for `ticks`, like `prices`, `begin` and `end`.
-            prices: of open, high, low and close.
-            begin: first `received_at`.
-            end: first `received_at` that is too late.
+            symbols: as for `ticks`.
+            prices: of open, high, low and close; as for `ticks`.
+            begin: the first begin of an interval. Ticks of some minutes before it are read too, to know what
+                volume is counted from; of an instrument that had none, the first candle is not complete.
+            end: the first begin that is too late.
             sessions: hours by exchange segment.
 
         Raises:
             SetupError: as for `ticks`.
             ValueError: an impossible interval or clock, or a time without zone.
         """
-        ticks = self.ticks(symbols, prices, begin, end)
+        length = dt.timedelta(microseconds=interval_ns(every) // 1_000)
+        first = None if begin is None else begin - LEAD
+        last = None if end is None else end + length + LATE
         span = summarize(self.path)
-        seen = time_bounds(begin, end).narrowed(Bounds(span.begin_ns, span.end_ns))
-        unseen = beyond(self.connections, seen.begin_ns, seen.end_ns)
-        missed = self.gaps(instruments=False).select(unseen.columns)
-        return candles(ticks, every, by=by, gaps=missed.vstack(unseen), sessions=sessions)
+        read = time_bounds(first, last).narrowed(Bounds(span.begin_ns, span.end_ns))
+        unseen = beyond(self.connections, read.begin_ns, read.end_ns)
+        missed = self.gaps(instruments=False).select(unseen.columns).vstack(unseen)
+        ticks = self.ticks(symbols, prices, first, last)
+        made = candles(ticks, every, by=by, gaps=missed, sessions=sessions)
+        return beginning_in(made, begin, end)
 
     def gaps(self, *, instruments: bool = True) -> pl.DataFrame:
         """Give what was missed, or may have been; `kiterec.ticks.gaps.gaps` says what each kind means.

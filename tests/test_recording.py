@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,11 +23,11 @@ from kiterec.ticks.latency import latency
 from tests.ticks.recordings import CONNECTIONS, being_written, instant, record, rows
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kiterec.recording import Recording
+    from kiterec.ticks.candles import By
 
 COL = pl.col
+FIXTURE = next((Path(__file__).parent / "fixtures" / "recordings").glob("date=*/recording=*"))
 
 
 @pytest.fixture(scope="module")
@@ -205,11 +207,33 @@ def test_candles_gaps_depth_asof_and_latency_are_those_of_the_ticks(recording: R
     )
 
 
-def test_candles_at_the_ends_of_a_recording_are_not_complete(recording: Recording) -> None:
+def test_candles_at_the_end_of_a_recording_are_not_complete(recording: Recording) -> None:
     """It begins at 09:15:00 sharp and ends at 09:15:09.75."""
-    made = recording.candles("1s", symbols=[256001]).collect()
-    assert made.get_column("begin").to_list() == [instant(4 * second) for second in range(10)]
-    assert made.get_column("complete").to_list() == [True] * 9 + [False]
-    part = recording.candles("1s", symbols=[256001], begin=instant(10), end=instant(24)).collect()
-    assert part.get_column("complete").to_list() == [False, True, True, True]
-    assert part.get_column("open").to_list()[1:] == made.get_column("open").to_list()[3:6]
+    made = recording.candles("1s").collect()
+    ends = made.filter(COL("begin") == instant(36)).get_column("complete")
+    assert not ends.any()
+    assert made.get_column("complete").any()
+
+
+@pytest.mark.parametrize("by", ["received_at", "exchange_timestamp"])
+def test_candles_of_some_time_are_those_of_all_time(by: By) -> None:
+    fixture = kiterec.open(FIXTURE)
+    whole = fixture.candles("5s", by=by).collect()
+    begins = whole.get_column("begin").unique().sort()
+    for begin, end in ((3, 7), (2, None), (None, 4), (None, None)):
+        first, last = (None if at is None else begins[at] for at in (begin, end))
+        part = fixture.candles("5s", by=by, begin=first, end=last).collect()
+        expected = whole.filter(COL("begin").is_in(begins[slice(begin, end)].implode()))
+        assert part.equals(expected, null_equal=True)
+
+
+def test_ticks_before_the_lead_are_not_read(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kiterec.recording.LEAD", timedelta(0))
+    part = recording.candles("1s", begin=instant(20), end=instant(32)).collect()
+    whole = recording.candles("1s").collect()
+    both = part.join(whole, on=["instrument_token", "begin"], suffix="_of_all")
+    assert both.height == part.height
+    assert both.filter(COL("close") != COL("close_of_all")).height == 0
+    known = both.filter("complete")
+    assert 0 < known.height < both.height
+    assert known.filter(COL("volume") != COL("volume_of_all")).height == 0

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from kiterec.clock import NS_PER_MS, NS_PER_S
+from kiterec.clock import NS_PER_MS, NS_PER_S, to_ns
 from kiterec.ticks.bounds import joined, split_predicate
 from kiterec.ticks.carry import Fold, in_batches
 from kiterec.ticks.missed import is_missed, merge_presence, presence
@@ -20,11 +20,18 @@ from kiterec.ticks.volume import UNKNOWN, VolumeMeter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from kiterec.ticks.sessions import Session
 
 By = Literal["received_at", "exchange_timestamp"]
 """Our own clock, which every tick has; or the exchange's, in whole seconds, which only full packets have."""
+
+LEAD: Final = timedelta(minutes=5)
+"""Ticks before the first interval that tell what its volume is counted from."""
+
+LATE: Final = timedelta(seconds=5)
+"""How long after an interval of the exchange's clock its last tick may come."""
 
 _UNITS: Final = {
     "ms": NS_PER_MS, "s": NS_PER_S, "m": 60 * NS_PER_S, "h": 3_600 * NS_PER_S, "d": DAY_NS,
@@ -106,6 +113,19 @@ def candles(
         yield found if with_columns is None else found.select(with_columns)
 
     return register_io_source(source, schema=schema, explain_name="KITEREC CANDLES")
+
+
+def beginning_in(made: pl.LazyFrame, begin: datetime | None, end: datetime | None) -> pl.LazyFrame:
+    """Give the candles that begin at or after one instant and before another; None is no bound.
+
+    Raises:
+        ValueError: a time without zone.
+    """
+    if begin is not None:
+        made = made.filter(pl.col("begin") >= pl.lit(to_ns(begin)).cast(INSTANT))
+    if end is not None:
+        made = made.filter(pl.col("begin") < pl.lit(to_ns(end)).cast(INSTANT))
+    return made
 
 
 def interval_ns(every: str | timedelta) -> int:

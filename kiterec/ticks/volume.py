@@ -35,7 +35,7 @@ class VolumeMeter:
     def steps(
         self, token: NDArray[np.uint32], received_ns: NDArray[np.int64], volume: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give what was traded since the tick before, and when that one was received.
+        """Give what was traded since the tick before, and since when that was.
 
         Args:
             token: instrument of each tick, in the order of arrival.
@@ -43,7 +43,8 @@ class VolumeMeter:
             volume: its `volume_traded`; UNKNOWN where the packet has none.
 
         Returns:
-            Both are UNKNOWN where the volume is; the second also for an instrument's first tick of a day.
+            Both are UNKNOWN where the volume is. The second is when the tick before was received; for an
+            instrument's first of a day, the begin of the day, or UNKNOWN if nothing was traded yet.
         """
         step, since = np.full(volume.size, UNKNOWN), np.full(volume.size, UNKNOWN)
         known = np.flatnonzero(volume != UNKNOWN)
@@ -71,7 +72,9 @@ class VolumeMeter:
 
         at_first = np.where(highest == UNKNOWN, shown[groups.first], highest)
         step = peak - np.where(reset, 0, groups.before(peak, at_first))
-        since = groups.before(received, last_received)
+        traded_unseen = (highest == UNKNOWN) & (shown[groups.first] > 0)
+        midnight = (groups.keys >> 32) * DAY_NS - IST_NS
+        since = groups.before(received, np.where(traded_unseen, midnight, last_received))
         self._carry.set(groups.keys, shown[groups.last], peak[groups.last], received[groups.last])
 
         back = np.empty_like(groups.order)

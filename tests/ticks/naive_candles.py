@@ -96,6 +96,8 @@ def candles(ticks: list[dict[str, Any]], every: int, by: str, gaps: list[Gap]) -
             counter = counters.setdefault((token, midnight(tick["received_at"])), Counter())
             if counter.last is not None:
                 candle["since"] = min(candle["since"], counter.received_at)
+            elif tick["volume_traded"] > 0:
+                candle["since"] = min(candle["since"], midnight(tick["received_at"]))
             step = counter.step(tick["volume_traded"])
             counter.received_at = tick["received_at"]
             candle["volume"] = (candle["volume"] or 0) + step

@@ -229,6 +229,14 @@ def test_open_ends_of_gaps_are_the_time_before_and_after_the_recording() -> None
     assert candles(table, gaps=gaps).collect()["complete"].to_list() == [False, True, False]
 
 
+def test_what_was_traded_before_the_first_tick_makes_its_candle_incomplete() -> None:
+    """An instrument that is subscribed at 10:02:00 sharp; the recording began at 10:00."""
+    before = gap_table(("main-0", None, day_ns(10)))
+    for volume, expected in ((7, [False, True]), (0, [True, True]), (None, [True, True])):
+        table = ticks((day_ns(10, 2), 1, volume), (day_ns(10, 3), 1, volume))
+        assert candles(table, gaps=before).collect()["complete"].to_list() == expected
+
+
 def test_without_gaps_it_is_unknown_whether_a_candle_is_complete() -> None:
     assert candles(ticks((day_ns(10), 1, 1))).collect()["complete"].to_list() == [None]
     assert candles(ticks((day_ns(10), 1, 1)), gaps=NO_GAPS).collect()["complete"].to_list() == [True]
