@@ -35,6 +35,7 @@ class BackgroundReplay:
         self._thread = threading.Thread(target=self._live, name="kiterec-replay", daemon=True)
         self._started: Future[asyncio.AbstractEventLoop] = Future()
         self._stop: asyncio.Event | None = None
+        self._failure: BaseException | None = None
 
     def __enter__(self) -> Self:
         """Start the thread and wait until the server listens.
@@ -53,6 +54,7 @@ class BackgroundReplay:
 
         Raises:
             ReplayError: the thread does not end.
+            Exception: whatever made the server's thread end early.
         """
         loop, stop = self._loop(), self._stop
         if stop is not None and not loop.is_closed():
@@ -60,6 +62,8 @@ class BackgroundReplay:
         self._thread.join(_STOP_S)
         if self._thread.is_alive():
             raise ReplayError(f"the replay's thread has not ended within {_STOP_S:g} s")
+        if self._failure is not None and error is None:
+            raise self._failure
 
     def ask(self, question: Callable[[], T]) -> T:
         """Give what a function gives that is called in the server's thread, between two messages."""
@@ -99,7 +103,9 @@ class BackgroundReplay:
         try:
             asyncio.run(self._serve())
         except BaseException as reason:  # noqa: BLE001 -- whoever started the thread gets it
-            if not self._started.done():
+            if self._started.done():
+                self._failure = reason
+            else:
                 self._started.set_exception(reason)
 
     async def _serve(self) -> None:

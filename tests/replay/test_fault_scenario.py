@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kiterec.errors import SetupError
 from kiterec.replay import fault_kinds
@@ -180,3 +183,28 @@ def test_every_kind_can_be_written_and_read_back() -> None:
         needs = {"bytes_per_s": 9.0} if "bytes_per_s" in kind.__struct_fields__ else {}
         fault = kind(at_frame=3, **needs)
         assert msgspec.convert(msgspec.to_builtins(fault), AnyFault) == fault
+
+
+FAULTS = st.sampled_from(AnyFault.__args__).map(
+    lambda kind: kind(
+        probability=0.5, **({"bytes_per_s": 1e6} if "bytes_per_s" in kind.__struct_fields__ else {})
+    )
+)
+MESSAGES = st.tuples(
+    st.sampled_from(Sending), st.one_of(st.binary(max_size=400), st.just(nth(3)), st.text(max_size=20))
+)
+
+
+@given(st.lists(FAULTS, max_size=8), st.lists(MESSAGES, max_size=20), st.integers(0, 99))
+def test_no_mix_of_faults_breaks_the_server_whatever_the_messages_are(
+    faults: list[AnyFault], messages: list[tuple[Sending, bytes | str]], seed: int
+) -> None:
+    async def main() -> None:
+        injector, tape = FaultInjector(Scenario(seed=seed, faults=tuple(faults))), Tape("client-1")
+        for n, (kind, payload) in enumerate(messages):
+            out = injector.outgoing(tape, payload, kind, due_ns=n * MS, seq=n)
+            assert out is None or all(isinstance(each, bytes | str) for each in out)
+        injector.left(tape)
+        await injector.settle(tape, ended=True)
+
+    asyncio.run(main())

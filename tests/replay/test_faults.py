@@ -331,3 +331,36 @@ def test_a_slow_accept_answers_late() -> None:
         assert injector.counts == {"slow_accept": 1}
 
     run(main())
+
+
+def test_an_exact_replay_has_faults_too_and_recorded_heartbeats_are_no_frames() -> None:
+    async def main() -> None:
+        rows = [(n, 0, nth(n // 2) if n % 2 == 0 else b"\x00") for n in range(2, 14)]
+        injector = FaultInjector(Scenario(faults=(Drop(at_frame=2), Duplicate(at_frame=4))))
+        server = ReplayServer(HandmadeTimeline(rows), speed=None, exact=True, hook=injector)
+        async with server, listening(server.url) as client:
+            await client.until_closed()
+            assert numbers(client) == [1, 3, 4, 4, 5, 6]
+            assert len(client.heartbeats) == 6
+
+    run(main())
+
+
+def test_clients_can_be_met_by_their_seats() -> None:
+    async def main() -> None:
+        faults = (Drop(at_frame=2, clients=(1,)), Drop(at_frame=3, clients=(2,)))
+        async with (
+            faulty(*faults, wait_for_clients=2) as (server, injector),
+            listening(server.url) as first,
+        ):
+            await first.until(lambda: first.messages)
+            async with listening(server.url) as second:
+                for client in (first, second):
+                    await client.want(Mode.FULL, *TOKENS)
+                for client in (first, second):
+                    await client.until_closed()
+                assert numbers(first) == [n for n in range(1, 13) if n != 2]
+                assert numbers(second) == [n for n in range(1, 13) if n != 3]
+            assert sorted(kinds(injector)) == [("drop", 1, 2), ("drop", 2, 3)]
+
+    run(main())

@@ -188,9 +188,11 @@ def test_a_test_sees_who_asked_for_what_and_steers_the_clock(suite: pytest.Pytes
 def test_what_was_sent_is_what_the_program_got_and_the_same_each_time(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         """
+        import json
         from client import listen
         from kiterec.replay.fault_kinds import Drop, Duplicate, FlipByte
         from kiterec.replay.scenario import Scenario
+        from websockets.sync.client import connect
 
         BAD_DAY = (Drop(probability=0.1), Duplicate(every_frames=7), FlipByte(probability=0.1))
 
@@ -207,6 +209,19 @@ def test_what_was_sent_is_what_the_program_got_and_the_same_each_time(suite: pyt
             assert runs[0] == runs[1] != runs[2]
 
 
+        def test_step_by_step(kite_exchange):
+            kite = kite_exchange(instruments=10, duration_s=60, lockstep="acknowledged", at_end="hold")
+            tokens = kite.timeline.instrument_tokens
+            with connect(kite.url, compression=None, max_size=None, proxy=None) as socket:
+                socket.recv(30)
+                socket.send(json.dumps({"a": "mode", "v": ["ltp", tokens]}))
+                for _ in range(5):
+                    before = len(kite.sent)
+                    assert isinstance(socket.recv(30), bytes)
+                    assert len(kite.sent) <= before + 1
+                    kite.control.acknowledge()
+
+
         def test_a_scenario_in_a_file(kite_exchange, tmp_path):
             (tmp_path / "bad.toml").write_text("[[fault]]\\nkind = 'reset'\\nat_frame = 2")
             kite = kite_exchange(faults=tmp_path / "bad.toml")
@@ -217,7 +232,7 @@ def test_what_was_sent_is_what_the_program_got_and_the_same_each_time(suite: pyt
             assert [event.kind for event in kite.faults.events] == ["reset"]
         """
     )
-    suite.runpytest().assert_outcomes(passed=2)
+    suite.runpytest().assert_outcomes(passed=3)
 
 
 def test_a_server_that_cannot_start_says_why_in_the_test(suite: pytest.Pytester) -> None:
