@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from kiterec.ticks.walks import Found, Walk, read_words
 from kiterec.wire.frames import HEADER_BYTES
 from kiterec.wire.packets import LAYOUTS
 
@@ -24,115 +24,8 @@ LEARNING_ROUNDS: Final = 3
 LEARNED_LENGTHS: Final = 4
 """Unknown lengths that a round takes up; more than these are garbage, and are stepped over one by one."""
 
-MAX_RUNS: Final = 32
-SHORT_RUN: Final = 16
-"""A frame with fewer packets a run than this, on average, is not walked run by run."""
-
-KNOWN_LENGTHS: Final = np.isin(np.arange(1 << 16), list(LAYOUTS))
-"""Truths by length."""
-
 PRUNING_ROUNDS: Final = 4
 """How often words that nothing leads to are dropped; nearly all that are no lengths go in the first two."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Packets found, ordered within each frame.
-
-    Attributes:
-        frame: row of the frame.
-        packet: position in the frame.
-        offset: first byte of the packet in the data.
-        length: bytes of the packet.
-    """
-
-    frame: NDArray[np.int64]
-    packet: NDArray[np.int64]
-    offset: NDArray[np.int64]
-    length: NDArray[np.int64]
-
-
-@dataclass(slots=True)
-class Walk:
-    """How far each frame of a set is understood.
-
-    Attributes:
-        frame: row of the frame, ascending.
-        end: where it ends in the data.
-        count: packets that it declares.
-        cursor: where its next length word is.
-        packet: the number of the next packet.
-    """
-
-    frame: NDArray[np.int64]
-    end: NDArray[np.int64]
-    count: NDArray[np.int64]
-    cursor: NDArray[np.int64]
-    packet: NDArray[np.int64]
-
-    def take(self, which: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Walk:
-        """Give the same of some of the frames."""
-        return Walk(
-            self.frame[which], self.end[which], self.count[which], self.cursor[which], self.packet[which]
-        )
-
-    def unfinished(self) -> NDArray[np.bool_]:
-        """Tell which frames have packets left, or bytes behind the last one."""
-        return (self.packet < self.count) | (self.cursor != self.end)
-
-
-def read_words(data: NDArray[np.uint8], offset: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the big-endian uint16 at each offset."""
-    if not offset.size:
-        return np.empty(0, np.int64)
-    everywhere: NDArray[np.uint16] = np.ndarray((data.size - 1,), ">u2", data, strides=(1,))
-    return everywhere[offset].astype(np.int64)
-
-
-def walk_runs(data: NDArray[np.uint8], walk: Walk) -> tuple[list[Found], Walk]:
-    """Find the packets of frames that are made of few runs of one length: most frames.
-
-    Each round takes the next run of every frame. A frame whose runs are short is left where it is.
-
-    Returns:
-        The packets, and how far each frame was walked.
-    """
-    found: list[Found] = []
-    open_ = np.flatnonzero(walk.packet < walk.count)
-    for number in range(1, MAX_RUNS + 1):
-        open_ = open_[walk.cursor[open_] + HEADER_BYTES <= walk.end[open_]]
-        if not open_.size:
-            break
-        found.append(_one_run(data, walk, open_))
-        some_left = walk.packet[open_] < walk.count[open_]
-        open_ = open_[some_left & (walk.packet[open_] >= number * SHORT_RUN)]
-    return found, walk
-
-
-def _one_run(data: NDArray[np.uint8], walk: Walk, which: NDArray[np.intp]) -> Found:
-    """Take the packets at the cursors that have the length of the first; moves the cursors."""
-    cursor = walk.cursor[which]
-    first = read_words(data, cursor)
-    stride = HEADER_BYTES + first
-    likely = np.minimum(walk.count[which] - walk.packet[which], (walk.end[which] - cursor) // stride)
-    # An unknown length is probably garbage: it must not make a frame of 64 kB look like 32,000 packets.
-    np.minimum(likely, 1, out=likely, where=~KNOWN_LENGTHS[first])
-    before = np.cumsum(likely) - likely
-    step = np.arange(int(likely.sum())) - np.repeat(before, likely)
-    at = np.repeat(cursor, likely) + step * np.repeat(stride, likely)
-    differs = np.flatnonzero(read_words(data, at) != np.repeat(first, likely))
-    held = likely
-    if differs.size:
-        # The first that differs in each frame ends its run.
-        owner = np.searchsorted(before, differs, side="right") - 1
-        held = likely.copy()
-        np.minimum.at(held, owner, differs - before[owner])
-        kept = step < np.repeat(held, likely)
-        step, at = step[kept], at[kept]
-    number = np.repeat(walk.packet[which], held) + step
-    walk.packet[which] += held
-    walk.cursor[which] += held * stride
-    return Found(np.repeat(walk.frame[which], held), number, at + HEADER_BYTES, np.repeat(first, held))
 
 
 def walk_frames(data: NDArray[np.uint8], walk: Walk) -> tuple[list[Found], Walk]:

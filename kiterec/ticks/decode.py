@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from kiterec.ticks import columns as build
 from kiterec.ticks.find import Packets, find_packets
-from kiterec.ticks.kernels import decode_fields, gather_numbers
+from kiterec.ticks.kernels import decode_fields
 from kiterec.ticks.schema import COLUMNS, INSTANT, MODE, check_columns, column_types, segment_enum
+from kiterec.ticks.walks import gather_numbers
 from kiterec.wire.packets import LAYOUTS
 from kiterec.wire.segments import SEGMENTS
 from kiterec.wire.transcript import Kind

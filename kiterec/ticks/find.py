@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from kiterec.ticks.chains import KNOWN_LENGTHS, Found, Walk, read_words, walk_frames, walk_runs
+from kiterec.ticks.chains import walk_frames
+from kiterec.ticks.runs import walk_runs
+from kiterec.ticks.walks import KNOWN_LENGTHS, Found, Walk, read_words
 from kiterec.wire.frames import HEADER_BYTES, scan_frame
 
 if TYPE_CHECKING:

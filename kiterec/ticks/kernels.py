@@ -70,15 +70,6 @@ class _Job:
         return {field.name for field in self.fields} | {name for name, _, _ in self.depth} | self.derived
 
 
-def gather_numbers(data: NDArray[np.uint8], offset: NDArray[np.int64], dtype: str) -> NDArray[Any]:
-    """Give the number at each offset as a host integer of the same width; `dtype` is such as `>u2`."""
-    kind = np.dtype(dtype)
-    if not offset.size:
-        return np.empty(0, kind.newbyteorder("="))
-    everywhere: NDArray[Any] = np.ndarray((data.size - kind.itemsize + 1,), kind, data, strides=(1,))
-    return everywhere[offset].astype(kind.newbyteorder("="))
-
-
 def gather_words(data: NDArray[np.uint8], offset: NDArray[np.int64], words: int) -> NDArray[np.uint32]:
     """Give some 32-bit words of each offset as host integers.
 
