@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dedupe", is_flag=True, help="Leave out packets that an earlier input has too.")
 @click.option(
-    "--window", type=duration, default="2s", show_default=True, metavar="TIME",
+    "--window", type=duration, default="450ms", show_default=True, metavar="TIME",
     help="With --dedupe: how far apart equal packets may be.",
 )  # fmt: skip
 @out_option

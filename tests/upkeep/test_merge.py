@@ -14,6 +14,7 @@ from kiterec.errors import SetupError
 from kiterec.simulate.market import VIRTUAL_START
 from kiterec.store.manifest import load_manifest
 from kiterec.upkeep import cut, merge, verify
+from kiterec.wire.frames import join_frame
 from kiterec.wire.transcript import Kind, Row
 from tests.upkeep.market_recordings import (
     instant,
@@ -102,6 +103,24 @@ def test_without_dedupe_every_packet_of_every_input_is_there(
     assert [it.packets for it in report.inputs] == [len(packets(path)) for path in hosts]
     assert [it.twins for it in report.inputs] == [0, 0]
     assert verify(tmp_path / "out").is_clean
+
+
+def test_dedupe_keeps_a_price_that_comes_back_where_an_input_has_a_gap(tmp_path: Path) -> None:
+    def host(name: str, missing: range) -> Path:
+        prices = ((10_000 + 5 * (n % 2)).to_bytes(4) for n in range(60))
+        packets = ((408_065).to_bytes(4) + price for price in prices)
+        frames = [(n, join_frame([packet])) for n, packet in enumerate(packets) if n not in missing]
+        return record(
+            tmp_path / name,
+            [
+                ("main-0", Row(VIRTUAL_START + n * NS_PER_S, n * NS_PER_S, Kind.BINARY, payload))
+                for n, payload in frames
+            ],
+        )
+
+    merge([host("a", range(10, 20)), host("b", range(30, 41))], tmp_path / "out", dedupe=True)
+    received = kiterec.open(tmp_path / "out").ticks().select("received_at").collect()["received_at"]
+    assert received.len() == received.n_unique() == 60
 
 
 def test_dedupe_leaves_each_packet_once_and_fills_the_gaps(hosts: tuple[Path, Path], tmp_path: Path) -> None:
