@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WINDOW_S: Final = 0.45
-"""Kite sends every 250 ms, and an instrument only when it changed: the same bytes cannot come back in less than
-half a second, so within less than that they are the same packet, received by somebody else. Hosts whose clocks
-are further apart keep both, which loses nothing."""
+"""Kite sends every 250 ms, and an instrument only when it changed: the same bytes cannot come back in less
+than half a second, so within less than that they are the same packet, received by somebody else. Hosts whose
+clocks are further apart keep both, which loses nothing."""
 
 
 class MergeReport(msgspec.Struct, kw_only=True):
