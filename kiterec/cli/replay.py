@@ -48,12 +48,13 @@ from kiterec.clock import NS_PER_S
     "--faults", "scenario", type=click.Path(path_type=Path), metavar="FILE",
     help="Go wrong on purpose, as this scenario says.",
 )  # fmt: skip
+@click.option("--disconnects", is_flag=True, help="Lose connections where recorded ones were lost.")
 @check_credentials_option
 def replay(
     *, recording: Path, port: int, speed: float | None, exact: bool, expected: int | None, begin: str | None,
     end: str | None, skip_idle: float | None, paused: bool,
     lockstep: Literal["taken", "acknowledged"] | None, at_end: Literal["close", "hold", "loop"] | None,
-    scenario: Path | None, check_credentials: bool,
+    scenario: Path | None, disconnects: bool, check_credentials: bool,
 ) -> None:  # fmt: skip
     """Play RECORDING back as if it were Kite.
 
@@ -73,6 +74,7 @@ def replay(
         stretch=stretch, paused=paused,
         lockstep="acknowledged" if lockstep == "acknowledged" else lockstep is not None,
         credentials=credentials_from_environment() if check_credentials else None,
+        disconnects=disconnects,
         hook=None if scenario is None else _faults(scenario),
     )  # fmt: skip
     pace = "as fast as it is taken" if speed is None else f"at {speed:g} times its pace"

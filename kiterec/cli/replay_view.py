@@ -110,6 +110,8 @@ async def _show(controls: ReplayControls, help_text: str) -> None:
         while True:
             stats = controls.stats()
             text = Text(f"{view_text(stats)}\n{help_text}")
-            bar = ProgressBar(total=stats.length_s or 1.0, completed=stats.position_s if stats.length_s else 0)
+            bar = ProgressBar(
+                total=stats.length_s or 1.0, completed=stats.position_s if stats.length_s else 0
+            )
             view.update(Group(Padding(bar, 0), text) if stats.length_s else text, refresh=True)
             await asyncio.sleep(REFRESH_S)

@@ -97,6 +97,11 @@ class Audience:
                 self._unacknowledged.add(client.name)
         return sent
 
+    def lose(self, batch: MarketBatch, row: int) -> None:
+        """Replay a recorded disconnect: for the clients that it concerns."""
+        for client in tuple(self._clients):
+            client.lose(batch, row)
+
     async def drained(self, *, ended: bool = False) -> None:
         """Wait until no open client has much unread, and no hook holds anything back.
 

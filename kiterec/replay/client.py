@@ -15,6 +15,7 @@ from kiterec.wire.frames import HEARTBEAT
 from kiterec.wire.messages import ErrorText, encode_text
 from kiterec.wire.packets import Mode
 from kiterec.wire.requests import Request, UnknownRequest, decode_request
+from kiterec.wire.transcript import read_lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,6 +135,11 @@ class Client:
             kind = Sending.TEXT if isinstance(message, str) else Sending.FRAME
             send(message, kind, due_ns=batch.due_ns(row), seq=batch.seq(row))
         return len(share)
+
+    def lose(self, batch: MarketBatch, row: int) -> None:
+        """Lose the connection as the recorded one was lost, if that was the client's."""
+        if self._view is not None and self._view.loses(batch, row):
+            self.outlet.lose(read_lifecycle(batch.message(row)))
 
     def send_pending_snapshot(self) -> bool:
         """Send what was asked for and is not out yet, now; tell whether there was anything to send."""

@@ -29,6 +29,10 @@ class View(Protocol):
         """Give what the client gets of the messages `begin` up to, without, `end`, by row in their order."""
         ...
 
+    def loses(self, batch: MarketBatch, row: int) -> bool:
+        """Tell whether the recorded disconnect of this row is the client's too."""
+        ...
+
 
 class ExactView:
     """A recorded connection, byte for byte, heartbeats and all, whatever the client asks."""
@@ -50,6 +54,10 @@ class ExactView:
             row: message.decode(errors="replace") if text else message
             for (row, message), text in zip(messages, texts.tolist(), strict=True)
         }
+
+    def loses(self, batch: MarketBatch, row: int) -> bool:
+        """Tell whether it is this connection that was lost."""
+        return int(batch.source.connection[row]) == self._connection
 
 
 class SubscribedView:
@@ -91,6 +99,11 @@ class SubscribedView:
             return _assemble(batch, begin, end, mode != 0, recorded)
         chosen = (mode & batch.sendable()[first:last]) != 0
         return _assemble(batch, begin, end, chosen, CUT_LENGTH[mode, recorded])
+
+    def loses(self, batch: MarketBatch, row: int) -> bool:
+        """Tell whether the lost connection spoke for an instrument of the client."""
+        lost = batch.lost.get(row)
+        return lost is None or bool(self._modes[lost[lost < len(self._modes)]].any())
 
     def snapshot(self, tokens: Iterable[int]) -> bytes | None:
         """Give the state of these instruments now, in their modes; None when nothing is known of any."""

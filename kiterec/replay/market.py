@@ -28,9 +28,11 @@ class MarketBatch:
         packets: those that may be sent.
         instrument: position in the index, one per packet.
         texts: the text messages that clients get, by row.
+        lost: by row of a disconnect, the instruments that the lost connection spoke for; a timeline of one
+            connection has no entries, for it spoke for all.
     """
 
-    __slots__ = ("_messages", "_sendable", "_state", "instrument", "packets", "source", "texts")
+    __slots__ = ("_messages", "_sendable", "_state", "instrument", "lost", "packets", "source", "texts")
 
     def __init__(
         self,
@@ -44,6 +46,7 @@ class MarketBatch:
         self.packets = packets
         self.instrument = instrument
         self.texts = texts
+        self.lost: dict[int, npt.NDArray[np.int64]] = {}
         self._state = state
         self._sendable: npt.NDArray[np.uint8] | None = None
         self._messages: dict[int, bytes] = {}
@@ -117,10 +120,14 @@ class Market:
     def enter(self, batch: TimelineBatch, packets: PacketBatch) -> MarketBatch:
         """Begin the next batch; `advance` then goes through it."""
         instrument = self.index.add(packets.token)
+        lost: dict[int, npt.NDArray[np.int64]] = {}
         if self._owners is not None:
             packets, instrument = self._owners_share(self._owners, batch, packets, instrument)
+            lost = self._release(self._owners, batch)
         self._state.enter(packets, instrument, instruments=len(self.index))
-        return MarketBatch(batch, packets, instrument, self._texts_of(batch), self._state)
+        entered = MarketBatch(batch, packets, instrument, self._texts_of(batch), self._state)
+        entered.lost.update(lost)
+        return entered
 
     def advance(self, batch: MarketBatch, begin: int, end: int) -> None:
         """Go past the messages `begin` up to, without, `end`."""
@@ -139,9 +146,12 @@ class Market:
         owners.grow(len(self.index))
         row = packets.message
         keep = owners.claim(instrument, batch.connection[row], batch.due_ns[row], packets.length)
-        for gone in np.flatnonzero(batch.kind == TimelineKind.DISCONNECT):
-            owners.release(int(batch.connection[gone]))
         return (packets, instrument) if keep is None else (packets.where(keep), instrument[keep])
+
+    def _release(self, owners: Owners, batch: TimelineBatch) -> dict[int, npt.NDArray[np.int64]]:
+        """Free the instruments of connections that are lost in a batch; give them by row."""
+        rows = np.flatnonzero(batch.kind == TimelineKind.DISCONNECT).tolist()
+        return {row: owners.release(int(batch.connection[row])) for row in rows}
 
     def _texts_of(self, batch: TimelineBatch) -> dict[int, str]:
         texts = {}

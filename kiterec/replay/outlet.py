@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from kiterec.replay.hooks import Sending
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kiterec.replay.hooks import ReplayHook
     from kiterec.replay.limits import Limits
     from kiterec.replay.stats import Tally
@@ -52,6 +54,19 @@ class Wire(Protocol):
     def reset(self) -> None:
         """Drop the socket."""
         ...
+
+    def break_off(self) -> None:
+        """End the connection without a close frame, after what is unsent."""
+        ...
+
+
+def close_code_can_be_sent(code: int) -> bool:
+    """Tell whether a close frame may carry a code.
+
+    Source:
+        RFC 6455, 7.4: 1005, 1006 and 1015 stand for what was not a close frame.
+    """
+    return (1000 <= code <= 1014 and code not in {1004, 1005, 1006}) or 3000 <= code <= 4999
 
 
 class Outlet:
@@ -161,6 +176,15 @@ class Outlet:
         """Break the connection off."""
         self.gone = True
         self._wire.reset()
+
+    def lose(self, how: Mapping[str, Any]) -> None:
+        """Lose the connection as it was recorded: with a close frame only if there was one."""
+        code = how.get("code")
+        if isinstance(code, int) and close_code_can_be_sent(code):
+            self.say_goodbye(code, str(how.get("reason") or ""))
+        elif not self.gone:
+            self.gone = True
+            self._wire.break_off()
 
     def ended(self) -> None:
         """Note that the connection is over, and tell the hook; called once."""

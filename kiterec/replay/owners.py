@@ -63,9 +63,11 @@ class Owners:
         self._length[instrument[mine]] = length[mine]
         return keep
 
-    def release(self, connection: int) -> None:
-        """Say that a connection is gone: whoever speaks next of its instruments owns them."""
-        self._owner[self._owner == connection] = NOBODY
+    def release(self, connection: int) -> npt.NDArray[np.int64]:
+        """Say that a connection is gone: whoever speaks next of its instruments owns them; give those."""
+        freed = np.flatnonzero(self._owner == connection)
+        self._owner[freed] = NOBODY
+        return freed
 
     def _settle(
         self,

@@ -14,7 +14,9 @@ from kiterec.clock import NS_PER_MS, NS_PER_S
 from kiterec.replay.client import SNAPSHOT_DELAY_S
 from kiterec.replay.market import MarketBatch
 from kiterec.replay.reading import read_ahead
+from kiterec.replay.timeline import TimelineKind
 from kiterec.replay.transport import Target
+from kiterec.wire.transcript import read_lifecycle
 
 if TYPE_CHECKING:
     from kiterec.replay.audience import Audience
@@ -62,6 +64,7 @@ class Playback:
         tally: the server's counts.
         stretch: which part.
         lockstep: send a message only when each client has taken the one before.
+        disconnects: replay recorded disconnects.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Playback:
         tally: Tally,
         stretch: Stretch,
         lockstep: bool,
+        disconnects: bool,
     ) -> None:
         self._timeline = timeline
         self._market = market
@@ -82,6 +86,7 @@ class Playback:
         self._tally = tally
         self._stretch = stretch
         self._lockstep = lockstep
+        self._disconnects = disconnects
         # A client's requests come one after another: the first frame meets all of them.
         self._quiet_s = 0 if market is None else SNAPSHOT_DELAY_S
         self._clean = True
@@ -176,6 +181,7 @@ class Playback:
     async def _play(self, batch: MarketBatch, begin: int) -> Target | None:
         """Send a batch; give the place that somebody asked for, unless it is in the batch and was gone to."""
         due_ns, bytes_before = batch.source.due_ns, batch.bytes_before()
+        losses = self._losses(batch.source)
         transport, audience = self._transport, self._audience
         while begin < len(due_ns):
             if self._lockstep:
@@ -195,12 +201,22 @@ class Playback:
             end = begin + 1
             if not (self._lockstep or transport.steps):
                 end = self._portion(due_ns, bytes_before, begin)
+            end = next((row + 1 for row in losses if begin <= row < end), end)
             self._note_lateness(late_ns)
             self._send(batch, begin, end)
+            if end - 1 in losses:
+                audience.lose(batch, end - 1)
             begin = end
             if transport.pace.speed is None or late_ns > BEHIND_NS:
                 await audience.drained()
         return None
+
+    def _losses(self, batch: TimelineBatch) -> list[int]:
+        """Give the rows at which a connection was lost that wanted to live."""
+        if not self._disconnects:
+            return []
+        rows = np.flatnonzero(batch.kind == TimelineKind.DISCONNECT).tolist()
+        return [row for row in rows if not read_lifecycle(batch.payloads[row].as_py()).get("wanted")]
 
     def _portion(
         self,

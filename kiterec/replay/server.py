@@ -68,6 +68,8 @@ class ReplayServer(ReplayControls):
         lockstep: send a message only when every client has taken the one before, and while as many clients
             are there as are waited for. A client has taken what it got when its library answers a ping;
             with "acknowledged", when somebody has said so with `acknowledge`.
+        disconnects: lose connections where recorded ones were lost: in exact mode the client of that
+            connection, otherwise those with an instrument that it spoke for. Deliberate ends are none.
         limits: bounds of what clients may do.
         hook: asked before each connection is answered and before each message goes out.
 
@@ -89,6 +91,7 @@ class ReplayServer(ReplayControls):
         stretch: Stretch | None = None,
         paused: bool = False,
         lockstep: bool | Literal["acknowledged"] = False,
+        disconnects: bool = False,
         limits: Limits | None = None,
         hook: ReplayHook | None = None,
     ) -> None:
@@ -110,6 +113,7 @@ class ReplayServer(ReplayControls):
             self.pause()
         self._stretch = stretch or Stretch()
         self._lockstep = bool(lockstep)
+        self._disconnects = disconnects
         self._host, self._asked_port = host, port
         self._at_end = at_end
         self._limits = limits or Limits()
@@ -248,6 +252,7 @@ class ReplayServer(ReplayControls):
             tally=self._tally,
             stretch=self._stretch,
             lockstep=self._lockstep,
+            disconnects=self._disconnects,
         )
         try:
             await self._play_to_the_end(playback)

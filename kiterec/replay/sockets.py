@@ -66,6 +66,10 @@ class KiteConnection(ServerConnection):
         """Drop the socket; the peer sees a reset where there is unread data, an unclean end otherwise."""
         self.transport.abort()
 
+    def break_off(self) -> None:
+        """End the TCP connection after what is unsent; the peer sees no close frame, code 1006."""
+        self.transport.close()
+
     def hang_up(self, code: int, reason: str) -> None:
         """Close in a task of the room; a peer that does not answer is dropped after two seconds."""
         self.room.hang_up(self, code, reason)

@@ -35,6 +35,9 @@ class HandWire:
     async def taken(self) -> None:
         await self.emptied.wait()
 
+    def break_off(self) -> None:
+        self.closed = (1006, "")
+
     def reset(self) -> None:
         self.closed = (1006, "")
 

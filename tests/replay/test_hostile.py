@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tracemalloc
 from typing import Self
 
 import pytest
@@ -91,7 +92,7 @@ def test_hundreds_of_connects_in_a_row_leave_nothing_behind() -> None:
     async def main() -> None:
         server = ReplayServer(heavy(frames=1, every_ms=1))
         async with server:
-            for _ in range(200):
+            for _ in range(500):
                 _, writer = await asyncio.open_connection("127.0.0.1", server.port)
                 writer.write(b"GET /?api_key=a HTTP/1.1\r\nUpgrade: websocket\r\n\r\n")
                 writer.close()
@@ -155,3 +156,112 @@ def test_no_log_line_shows_what_is_in_the_url(caplog: pytest.LogCaptureFixture, 
         shown = logging.Formatter().format(record)
         assert "ssss2222" not in shown
         assert "kkkk1111" not in shown
+
+
+PLAIN = b"GET / HTTP/1.1\r\nHost: x\r\n"
+UPGRADE = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+ATTACKS = {
+    "a request line of 1 MB": b"GET /" + b"a" * (1 << 20) + b" HTTP/1.1\r\n\r\n",
+    "a header of 1 MB": PLAIN + b"X: " + b"a" * (1 << 20) + b"\r\n\r\n",
+    "10,000 headers": PLAIN + b"X: y\r\n" * 10_000 + b"\r\n",
+    "a body of 1 MB": PLAIN.replace(b"GET", b"POST") + b"Content-Length: 1048576\r\n\r\n" + b"a" * (1 << 20),
+    "a path that climbs": b"GET /../../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an exchange that climbs": b"GET /instruments/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an upgrade that climbs": b"GET /control/../../etc HTTP/1.1\r\nHost: x\r\n" + UPGRADE + b"\r\n",
+    "half a handshake": PLAIN + UPGRADE,
+    "a handshake without a key": PLAIN + UPGRADE + b"\r\n",
+    "noise": bytes(range(256)) * 4096,
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("attack", list(ATTACKS))
+def test_bytes_that_are_no_request_disturb_nobody_and_show_no_file(attack: str) -> None:
+    async def main() -> None:
+        async with ReplayServer(heavy(frames=20, every_ms=5)) as server, listening(server.url) as good:
+            open_ = []
+            for _ in range(5):
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.write(ATTACKS[attack])
+                open_.append((reader, writer))
+            await good.want(Mode.FULL, *TOKENS)
+            await good.until_closed()
+            assert len(good.frames) == 21
+            for reader, writer in open_:
+                writer.transport.pause_reading()
+                assert b"root:" not in reader._buffer
+                writer.transport.abort()
+
+    run(main())
+
+
+BOMBS = (
+    '{"a":' * 100_000,
+    '{"a":"subscribe","v":' + "[" * 300_000,
+    '{"a":"subscribe","v":[' + "9" * 900_000 + "]}",
+    '{"a":"mode","v":["full",[' + "1e308," * 40_000 + "1]]}",
+    '{"a":"' + "\\u0000" * 100_000 + '","v":[]}',
+    '{"a":"subscribe","v":{"__proto__":[1]},"v":[1],"v":' + '"' * 10,
+)
+
+
+@pytest.mark.parametrize("path", ["", "/control"])
+def test_bombs_of_json_cost_their_sender_only(path: str) -> None:
+    async def main() -> None:
+        async with (
+            ReplayServer(heavy(frames=20, every_ms=5)) as server,
+            listening(server.url + path) as bad,
+            listening(server.url) as good,
+        ):
+            await bad.ask(*BOMBS * 3)
+            await good.want(Mode.FULL, *TOKENS)
+            await good.until_closed()
+            assert len(good.frames) == 21
+            if not path:
+                await eventually(lambda: server.stats().ignored_requests == 3 * len(BOMBS))
+
+    run(main())
+
+
+def test_requests_of_a_megabyte_are_read_to_the_limit_and_no_further() -> None:
+    async def main() -> None:
+        async with (
+            ReplayServer(heavy(frames=20, every_ms=5)) as server,
+            listening(server.url) as legal,
+            listening(server.url) as large,
+            listening(server.url) as good,
+        ):
+            await legal.ask("x" * (1 << 20))
+            await large.ask("x" * ((1 << 20) + 1))
+            assert (await large.until_closed())[0] == 1009
+            await good.want(Mode.FULL, *TOKENS)
+            await good.until_closed()
+            assert len(good.frames) == 21
+            assert await legal.until_closed() == (1000, "replay finished")
+
+    run(main())
+
+
+def test_slow_readers_cost_no_more_memory_than_their_bound() -> None:
+    """What one deaf client costs, seen by tracemalloc: its bound and the transport's copies of it."""
+    limits = Limits(unread_bytes=8 << 20, stall_s=1)
+
+    async def main() -> None:
+        async with (
+            ReplayServer(heavy(frames=300, every_ms=2), limits=limits, wait_for_clients=2) as server,
+            listening(server.url) as good,
+        ):
+            await good.want(Mode.FULL, TOKENS[0])
+            async with Deaf(server.port):
+                tracemalloc.start()
+                await good.until_closed()
+                _, peak = tracemalloc.get_traced_memory()
+                assert len(good.frames) == 301
+                assert len(server.stats().cut_off) == 1
+                assert peak < 64 << 20, f"{peak:,} bytes"
+
+    try:
+        run(main())
+    finally:
+        tracemalloc.stop()
