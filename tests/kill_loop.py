@@ -1,20 +1,24 @@
 """Kills a recorder at random instants, again and again, and checks what is left of it.
 
-Run `python -m tests.kill_loop --rounds 200 [--seed S]`. A server in this process sends frames at full speed
-to a recorder in a process of its own and notes when it sent each. After SIGKILL and recovery, the payloads of
-each connection must be an exact prefix of what was sent, always; and nothing sent longer than the flush
-interval and 50 ms before the kill may be missing, except when others took the processors (a void round).
+Run `python -m tests.kill_loop --rounds 200 [--seed S]`. A server in this process sends frames at full
+speed to `kiterec record` in a process of its own and notes when it sent each. After SIGKILL and
+recovery, the payloads of each connection must be an exact prefix of what was sent and `verify` must find
+no error, always; and nothing sent longer than the flush interval and 50 ms before the kill may be
+missing, except when others took the processors (a void round; when most rounds are void, nothing was
+shown and the loop fails).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import random
 import shutil
 import signal
 import socket
+import struct
 import sys
 import tempfile
 import threading
@@ -22,17 +26,15 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from kiterec.store.folder import RecordingFolder, find_recordings
+from kiterec.store.folder import find_recordings
 from kiterec.store.manifest import Status
-from kiterec.store.options import StoreOptions
 from kiterec.store.recover import recover
 from kiterec.store.transcript import read_transcript
-from kiterec.store.writer import RecordingWriter
-from kiterec.wire.transcript import Kind, Row
+from kiterec.upkeep import verify
+from kiterec.wire.transcript import Kind
 
 FLUSH_S = 0.1
 ALLOWED_MS = FLUSH_S * 1e3 + 50
@@ -45,19 +47,24 @@ FOREIGN_SHARE = 0.25
 """More of a processor than this in other hands during the last moments makes a late round void."""
 
 
+PACKET = struct.Struct(">HIII172s")
+"""Length, then a full packet: its connection where the instrument_token is, its number as a price."""
+
+
 class Frames:
     """The frames of one round: any of them can be made again from its connection and number."""
 
     def __init__(self, seed: int) -> None:
         chance = random.Random(seed)
         self._noise = chance.randbytes(1 << 16)
-        self._sizes = [chance.randrange(100, 4000) for _ in range(997)]
-        self._begins = [chance.randrange(len(self._noise) - 4000) for _ in range(991)]
+        self._counts = [chance.randrange(1, 22) for _ in range(997)]
+        self._begins = [chance.randrange(len(self._noise) - 172) for _ in range(991)]
 
     def frame(self, connection: int, number: int) -> bytes:
-        begin = self._begins[number % 991]
-        head = bytes([connection]) + number.to_bytes(8, "big")
-        return head + self._noise[begin : begin + self._sizes[number % 997]]
+        begin, count = self._begins[number % 991], self._counts[number % 997]
+        noise = self._noise[begin : begin + 172]
+        packets = (PACKET.pack(184, connection << 8 | 1, number, each, noise) for each in range(count))
+        return count.to_bytes(2) + b"".join(packets)
 
 
 @dataclass
@@ -75,7 +82,12 @@ class Round:
 
     async def send(self, websocket: ServerConnection) -> None:
         """Send frames as fast as they are taken."""
-        connection = int(websocket.request.path.rsplit("/", 1)[1])
+        async for request in websocket:
+            # Each connection asks for one instrument: the first says which connection this is.
+            connection = (json.loads(request)["v"][-1] >> 8) % len(CONNECTIONS)
+            break
+        else:
+            return
         shrink(websocket.transport, socket.SO_SNDBUF)
         times, number = self.sent_ns[connection], 0
         try:
@@ -99,24 +111,14 @@ def shrink(transport: asyncio.Transport, which: int) -> None:
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, which, SMALL_BUFFER)
 
 
-async def record(out: Path, port: int) -> None:
-    """Be the recorder: until something kills it."""
-    options = StoreOptions(
-        flush_interval_s=FLUSH_S, part_bytes=2_000_000, min_free_bytes=0, warn_free_bytes=0
-    )
-    writer = RecordingWriter.create(out, label="kill", accounts=["main"], options=options)
-
-    async def receive(place: int, connection: str) -> None:
-        url = f"ws://127.0.0.1:{port}/{place}"
-        async with connect(url, compression=None, max_queue=4) as websocket:
-            shrink(websocket.transport, socket.SO_RCVBUF)
-            async for frame in websocket:
-                row = Row(time.time_ns(), time.monotonic_ns(), Kind.BINARY, frame)
-                writer.append(connection, row)
-                if writer.paused():
-                    await asyncio.sleep(0.001)
-
-    await asyncio.gather(*(receive(place, name) for place, name in enumerate(CONNECTIONS)))
+def recorder(out: Path, port: int) -> list[str]:
+    """Give the command of a recorder that rotates its parts often."""
+    return [
+        sys.executable, "-m", "kiterec", "-q", "record", "--url", f"ws://127.0.0.1:{port}", "--out", str(out),
+        "--instruments", ",".join(str(place << 8 | 1) for place in range(3, 3 + len(CONNECTIONS))),
+        "--connections", str(len(CONNECTIONS)), "--flush-interval", f"{FLUSH_S * 1e3:g}ms",
+        "--part-size", "2MB", "--no-live",
+    ]  # fmt: skip
 
 
 class Neighbours:
@@ -190,8 +192,9 @@ async def one_round(out: Path, seed: int) -> Outcome:
         this.send, "127.0.0.1", 0, compression=None, write_limit=SMALL_BUFFER, close_timeout=0.1
     ) as server:
         port = server.sockets[0].getsockname()[1]
-        command = [sys.executable, "-m", "tests.kill_loop", "--record", str(out), str(port)]
-        process = await asyncio.create_subprocess_exec(*command, cwd=Path(__file__).parent.parent)
+        process = await asyncio.create_subprocess_exec(
+            *recorder(out, port), cwd=Path(__file__).parent.parent, stderr=asyncio.subprocess.DEVNULL
+        )
         try:
             async with asyncio.timeout(60):
                 await this.is_running.wait()
@@ -212,34 +215,25 @@ def check(out: Path, this: Round, killed_ns: int, foreign: float) -> Outcome:
     report = recover(path)
     if report.status not in (Status.RECOVERED, Status.COMPLETE) or recover(path).changed:
         failures.append(f"recovered as {report.status}: {report.problems}")
-    failures += verify(path)
-    counts = dict.fromkeys(CONNECTIONS, 0)
-    for batch in read_transcript(path, columns=["connection", "payload"]):
-        names = batch.column("connection").to_pylist()
-        for name, payload in zip(names, batch.column("payload").to_pylist(), strict=True):
-            number, place = counts[name], CONNECTIONS.index(name)
+    failures += [f"verify: {error.file}: {error.what}" for error in verify(path).errors]
+    places: dict[str, int] = {}
+    counts = [0] * len(CONNECTIONS)
+    for batch in read_transcript(path, columns=["connection", "kind", "payload"]):
+        columns = (batch.column(name).to_pylist() for name in ("connection", "kind", "payload"))
+        for name, kind, payload in zip(*columns, strict=True):
+            if kind != Kind.BINARY:
+                continue
+            place = places.setdefault(name, int.from_bytes(payload[4:8]) >> 8)
+            number = counts[place]
             if number >= len(this.sent_ns[place]) or payload != this.frames.frame(place, number):
                 return Outcome(0, 0, 0, [*failures, f"{name}: frame {number} is not what was sent"])
-            counts[name] += 1
+            counts[place] += 1
     lateness = 0.0
-    for place, name in enumerate(CONNECTIONS):
-        missing = this.sent_ns[place][counts[name] :]
+    for place, count in enumerate(counts):
+        missing = this.sent_ns[place][count:]
         if missing:
             lateness = max(lateness, (killed_ns - missing[0]) / 1e6)
-    return Outcome(sum(counts.values()), lateness, foreign, failures)
-
-
-def verify(path: Path) -> list[str]:
-    """Give what does not check in a recovered recording: sha256 of the listed parts and strangers."""
-    from kiterec.store.folder import PART
-    from kiterec.store.sealer import sha256_of
-
-    folder = RecordingFolder(path)
-    wrong = [f"stranger {stranger}" for stranger in folder.strangers()]
-    for part in folder.manifest().parts:
-        if sha256_of(folder.file(part.connection, part.number, PART)) != part.sha256:
-            wrong.append(f"sha256 of {part.connection} part {part.number}")
-    return wrong
+    return Outcome(sum(counts), lateness, foreign, failures)
 
 
 def run(rounds: int, seed: int) -> tuple[int, list[str], list[str]]:
@@ -278,17 +272,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--record", nargs=2, metavar=("OUT", "PORT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.record:
-        asyncio.run(record(Path(arguments.record[0]), int(arguments.record[1])))
-        return 0
     seed = arguments.seed if arguments.seed is not None else int.from_bytes(os.urandom(4), "big")
     void, failures, late = run(arguments.rounds, seed)
     print(f"rounds={arguments.rounds} seed={seed} failures={len(failures) + len(late)} void={void}")
     for failure in failures + late:
         print(failure, file=sys.stderr)
-    return 1 if failures or late else 0
+    if void > arguments.rounds // 2:
+        print("most rounds are void: run it again when others leave the processors alone", file=sys.stderr)
+    return 1 if failures or late or void > arguments.rounds // 2 else 0
 
 
 if __name__ == "__main__":
