@@ -46,6 +46,11 @@ def flip_in_a_part(folder: RecordingFolder) -> str:
     return "connection=main-0/part-00000.parquet"
 
 
+def flip_the_first_byte_of_a_part(folder: RecordingFolder) -> str:
+    flip(folder.file(*FIRST), 0)
+    return "connection=main-0/part-00000.parquet"
+
+
 def flip_in_a_footer(folder: RecordingFolder) -> str:
     path = folder.file(*FIRST)
     flip(path, path.stat().st_size - 200)
@@ -152,7 +157,8 @@ def journal_of_somebody_else(folder: RecordingFolder) -> str:
 
 
 DAMAGES: list[Damage] = [
-    flip_in_a_part, flip_in_a_footer, cut_a_part, empty_a_part, delete_a_part, rename_a_part,
+    flip_in_a_part, flip_the_first_byte_of_a_part, flip_in_a_footer, cut_a_part, empty_a_part, delete_a_part,
+    rename_a_part,
     delete_a_connection, rename_a_connection, swap_two_parts, swap_parts_of_two_connections, copy_a_part,
     flip_in_the_manifest, cut_the_manifest, delete_the_manifest, edit_a_count_of_the_manifest,
     edit_a_range_of_the_manifest, forget_a_part, flip_in_the_instruments, delete_the_instruments,
