@@ -1,4 +1,4 @@
-"""Flips random bytes of a recording's files and checks that each one is noticed and named.
+"""Flips random bytes of a recording's files and checks that `verify` names the file of each.
 
 Run `python -m tests.damage --flips 1000 [--seed S]`: so many single flips of a journal, a part, the manifest.
 """
@@ -12,19 +12,14 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from kiterec.errors import KiterecError, ManifestError, StorageError
+from kiterec.errors import KiterecError, StorageError
 from kiterec.store.folder import JOURNAL, PART, RecordingFolder
-from kiterec.store.journal_reader import JournalReader
 from kiterec.store.manifest import MANIFEST_NAME
 from kiterec.store.recover import recover
-from kiterec.store.sealer import sha256_of
 from kiterec.store.transcript import read_transcript
+from kiterec.upkeep import verify
 from tests.store.recordings import journal_folder, make_rows, write_journal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 KINDS = ("journal", "part", "manifest")
 
@@ -45,39 +40,10 @@ def target(folder: RecordingFolder, kind: str) -> Path:
     return folder.file("main-0", 0, PART) if kind == "part" else folder.file("main-0", 1, JOURNAL)
 
 
-def find_journal_damage(folder: RecordingFolder) -> str:
-    """Say what is wrong with the journal; empty: nothing."""
-    with JournalReader(target(folder, "journal")) as reader:
-        for _ in reader.windows():
-            pass
-        if reader.damage:
-            return f"{reader.path.name}: {reader.damage[0].reason} at {reader.damage[0].offset}"
-        return (
-            f"{reader.path.name}: torn {reader.torn_bytes} bytes before its end" if reader.torn_bytes else ""
-        )
-
-
-def find_part_damage(folder: RecordingFolder) -> str:
-    """Say what is wrong with the part; empty: nothing."""
-    (entry,) = folder.manifest().parts
-    path = target(folder, "part")
-    return "" if sha256_of(path) == entry.sha256 else f"{path.name}: its sha256 is not the manifest's"
-
-
-def find_manifest_damage(folder: RecordingFolder) -> str:
-    """Say what is wrong with the manifest; empty: nothing."""
-    try:
-        folder.manifest()
-    except ManifestError as error:
-        return str(error)
-    return ""
-
-
-FINDERS: dict[str, Callable[[RecordingFolder], str]] = {
-    "journal": find_journal_damage,
-    "part": find_part_damage,
-    "manifest": find_manifest_damage,
-}
+def find(folder: RecordingFolder) -> set[tuple[str, str]]:
+    """Give what `verify` finds: file and sentence of each error and warning."""
+    found = verify(folder.path)
+    return {(Path(each.file).name, each.what) for each in (*found.errors, *found.warnings)}
 
 
 def flip(kind: str, flips: int, seed: int, place: Path) -> list[str]:
@@ -85,17 +51,17 @@ def flip(kind: str, flips: int, seed: int, place: Path) -> list[str]:
     folder = make_recording(place / kind, seed)
     path = target(folder, kind)
     whole = path.read_bytes()
-    find = FINDERS[kind]
-    wrong = [f"{kind}: damage in a whole file: {find(folder)}"] if find(folder) else []
+    before = find(folder)  # a journal: its recorder died
+    wrong: list[str] = []
     chance = random.Random(seed)
     for number in range(flips):
         at, bit = chance.randrange(len(whole)), chance.randrange(8)
         altered = bytearray(whole)
         altered[at] ^= 1 << bit
         path.write_bytes(altered)
-        found = find(folder)
+        found = find(folder) - before
         where = f"{kind}: seed {seed}, flip {number}, bit {bit} of byte {at} of {len(whole)}"
-        if not found or path.name not in found:
+        if path.name not in {name for name, _ in found}:
             wrong.append(f"{where}: not noticed ({found!r})")
         if (trouble := read_anyway(folder)) is not None:
             wrong.append(f"{where}: reading raised {trouble!r}")

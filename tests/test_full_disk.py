@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from kiterec.errors import DiskFullError, StorageError
+from kiterec.replay.server import ReplayServer
+from kiterec.simulate.market import SyntheticMarket
+from kiterec.store.folder import find_recordings
 from kiterec.store.manifest import Status
 from kiterec.store.recover import recover
+from kiterec.upkeep import verify
 from kiterec.wire.transcript import Kind, Row
 from tests.store.recordings import by_connection, new_writer, transcript, wait_until
 
@@ -23,15 +29,20 @@ if TYPE_CHECKING:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Give a file system with 8 MB."""
-    place = tmp_path / "disk"
+    with mounted(tmp_path / "disk", "8m") as place:
+        yield place
+
+
+@contextmanager
+def mounted(place: Path, size: str) -> Iterator[Path]:
+    """Mount a tmpfs of this size."""
     place.mkdir()
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("mounting a tmpfs needs root on Linux")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a tmpfs: {mounted.stderr.strip()}")
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"cannot mount a tmpfs: {done.stderr.strip()}")
     try:
         yield place
     finally:
@@ -73,3 +84,35 @@ def test_recording_until_the_disk_is_full_keeps_all_that_was_acknowledged(
         subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
         assert recover(writer.path).status is Status.RECOVERED
         assert by_connection(transcript(writer.path)) == there
+
+
+async def record_until_full(out: Path) -> tuple[int, str]:
+    """Run `kiterec record` against a market at full speed; give its exit code and what it said."""
+    market = SyntheticMarket(instruments=1000, seed=3)
+    async with asyncio.timeout(100), ReplayServer(market, speed=None, at_end="hold") as server:
+        recorder = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kiterec", "record", "--url", server.url, "--instruments", "all",
+            "--out", str(out), "--part-size", "16MB", "--no-live",
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            _, said = await recorder.communicate()
+        finally:
+            if recorder.returncode is None:
+                recorder.kill()
+                await recorder.wait()
+        return recorder.returncode or 0, said.decode()
+
+
+def test_the_command_ends_with_3_and_a_sentence_and_what_it_wrote_verifies(tmp_path: Path) -> None:
+    # A recorder keeps 128 MiB free for sealing.
+    with mounted(tmp_path / "disk", "200m") as disk:
+        code, said = asyncio.run(record_until_full(disk))
+        assert code == 3, said
+        assert "free some space" in said
+        (path,) = find_recordings(disk)
+        # What came when the disk was full already is counted, and nothing else is wrong.
+        assert [
+            error.what for error in verify(path).errors if "never reached the disk" not in error.what
+        ] == []
+        assert len(transcript(path)) > 0
