@@ -21,7 +21,6 @@ class SlowLine:
         self._transmit = transmit
         self._held: deque[tuple[float, bytes | str]] = deque()
         self._free_at = 0.0
-        self._last_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._clear = asyncio.Event()
         self._clear.set()
@@ -42,12 +41,12 @@ class SlowLine:
         loop = asyncio.get_running_loop()
         if bytes_per_s is not None:
             self._free_at = max(self._free_at, loop.time()) + len(message) / bytes_per_s
-        self._last_at = max(self._last_at, max(self._free_at, loop.time()) + latency_s)
-        self._held.append((self._last_at, message))
+        at = max(self._free_at, loop.time()) + latency_s
+        self._held.append((at, message))
         self.held_bytes += len(message)
         self._clear.clear()
         if self._timer is None:
-            self._timer = loop.call_at(self._last_at, self._deliver)
+            self._timer = loop.call_at(at, self._deliver)
 
     def cut(self) -> None:
         """Lose what is held back."""

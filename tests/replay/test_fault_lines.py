@@ -55,6 +55,14 @@ def test_a_reordered_last_frame_comes_all_the_same() -> None:
     run(main())
 
 
+def test_what_comes_after_a_latency_does_not_overtake_what_is_still_under_way() -> None:
+    async def main() -> None:
+        client, _ = await heard(Latency(ms=200, at_frame=4, for_frames=3), frames=40)
+        assert numbers(client) == list(range(1, 41))
+
+    run(main())
+
+
 def test_two_runs_in_lockstep_send_the_same_whatever_the_line() -> None:
     faults = (
         Latency(ms=2, jitter_ms=10),

@@ -178,6 +178,24 @@ def test_what_a_seat_gets_does_not_depend_on_how_others_take_turns_with_it() -> 
         assert play(turns) == expected, f"seed {seed}"
 
 
+def test_a_seat_that_has_a_new_client_is_not_freed_when_the_lost_one_is_noticed() -> None:
+    injector = FaultInjector(Scenario(faults=(Reset(at_frame=1), Drop(at_frame=2))))
+    lost, back, third = Tape("client-1"), Tape("client-2"), Tape("client-3")
+
+    def send(client: Tape):
+        return injector.outgoing(client, nth(1), Sending.FRAME, due_ns=0, seq=0)
+
+    assert send(lost) == ()
+    assert send(back) == []
+    injector.left(lost)
+    assert send(third) == ()
+    assert [(event.kind, event.seat) for event in injector.events] == [
+        ("reset", 1),
+        ("drop", 1),
+        ("reset", 2),
+    ]
+
+
 def test_every_kind_can_be_written_and_read_back() -> None:
     for kind in AnyFault.__args__:
         needs = {"bytes_per_s": 9.0} if "bytes_per_s" in kind.__struct_fields__ else {}
