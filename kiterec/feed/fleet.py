@@ -13,6 +13,7 @@ from kiterec.feed.driver import Driver
 from kiterec.feed.protocol import ConnectionProtocol
 from kiterec.feed.state import State
 from kiterec.feed.stats import RateMeter
+from kiterec.feed.subscriptions import account_of
 from kiterec.wire.transcript import Kind, Row, lifecycle_payload
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class Fleet:
                     "its 3 connections cannot be had twice"
                 )
         credentials = self.credentials[account.name] = Credentials(account)
-        return [self._driver(f"{account.name}-{slot}", credentials) for slot in self._slots()]
+        slots = range(self._config.max_connections)
+        return [self._driver(f"{account.name}-{slot}", credentials) for slot in slots]
 
     def of_account(self, account: str) -> list[Driver]:
         """Give the connections of an account.
@@ -85,7 +87,7 @@ class Fleet:
         if account not in self.credentials:
             known = ", ".join(self.credentials) or "none"
             raise SetupError(f"no account is called {account!r}, known ones: {known}")
-        return [self.drivers[f"{account}-{slot}"] for slot in self._slots()]
+        return [driver for name, driver in self.drivers.items() if account_of(name) == account]
 
     def launch(self, driver: Driver) -> None:
         """Let a connection live."""
@@ -113,9 +115,13 @@ class Fleet:
         """Drop an account whose connections have ended; give their names."""
         names = [driver.name for driver in self.of_account(account)]
         for name in names:
-            del self.drivers[name], self.meters[name]
+            self.drop(name)
         del self.credentials[account]
         return names
+
+    def drop(self, name: str) -> None:
+        """Forget a connection that does not run."""
+        del self.drivers[name], self.meters[name]
 
     def write_clock(self, driver: Driver) -> None:
         """Write how the two clocks stand to each other, and how long it took to read them."""
@@ -124,9 +130,6 @@ class Fleet:
         after = self._clock.monotonic_ns()
         payload = lifecycle_payload(wall_ns=wall, monotonic_ns=before, uncertainty_ns=after - before)
         driver.write(Row(wall, before, Kind.CLOCK, payload))
-
-    def _slots(self) -> range:
-        return range(self._config.max_connections)
 
     def _driver(self, name: str, credentials: Credentials) -> Driver:
         config = self._config

@@ -52,12 +52,10 @@ def judge(
         held: reading stands still on purpose, on one connection at least.
         dropped: items that consumers have lost since the last look.
     """
-    reasons: list[str] = []
+    reasons = _not_open(connections, why)
     working = 0
     for name, stats in connections.items():
         if stats.state != State.OPEN:
-            cause = f": {why[name]}" if why.get(name) else ""
-            reasons.append(f"{name} is {stats.state}{cause}")
             continue
         working += 1
         age = stats.last_heard_age_s
@@ -75,3 +73,17 @@ def judge(
         return Health(status=HealthStatus.CRITICAL, reasons=tuple(reasons) or ("there is no connection",))
     status = HealthStatus.DEGRADED if reasons else HealthStatus.HEALTHY
     return Health(status=status, reasons=tuple(reasons))
+
+
+def _not_open(connections: Mapping[str, ConnectionStats], why: Mapping[str, str]) -> list[str]:
+    """Give a sentence for each cause, however many connections have it."""
+    having: dict[str, list[str]] = {}
+    for name, stats in connections.items():
+        if stats.state != State.OPEN:
+            having.setdefault(why.get(name, ""), []).append(name)
+    sentences = []
+    for cause, names in having.items():
+        states = " or ".join(dict.fromkeys(connections[name].state for name in names))
+        who = f"{', '.join(names[:-1])} and {names[-1]} are" if len(names) > 1 else f"{names[0]} is"
+        sentences.append(f"{who} {states}{': ' if cause else ''}{cause}")
+    return sentences

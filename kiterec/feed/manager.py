@@ -283,8 +283,7 @@ class TickerManager(Wishes, Outlets):
         if seconds and seconds % _CLOCK_INTERVAL_S == 0:
             for driver in self._fleet.running():
                 self._fleet.write_clock(driver)
-        if seconds % max(1, round(self.config.health_interval_s)) == 0:
-            self._overview.log_health()
+        self._overview.log_health(due=seconds % max(1, round(self.config.health_interval_s)) == 0)
 
     # --- what the connections say ---
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kiterec.clock import NS_PER_S
 from kiterec.feed.health import Health, HealthStatus, judge
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_LASTING_LOOKS: Final = 3
+"""So many seconds nothing comes for the same cause before that is worth a line: most losses end sooner."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Overview:
@@ -38,6 +41,9 @@ class Overview:
     troubles: Mapping[str, str]
     _dropped: deque[int] | None = None
     _status: HealthStatus = HealthStatus.CRITICAL
+    _told_causes: frozenset[str] = frozenset()
+    _causes: frozenset[str] = frozenset()
+    _seen: int = 0
 
     def sample(self) -> None:
         """Note the totals of now, for the rates; to be called once a second."""
@@ -76,12 +82,30 @@ class Overview:
             dropped=self.hub.dropped - self._dropped[0] if self._dropped else 0,
         )
 
-    def log_health(self) -> None:
-        """Write a line when the health has changed."""
+    def log_health(self, *, due: bool = True) -> None:
+        """Write a line when the health has changed; to be called once a second.
+
+        A feed that gives nothing is told soon, and again when the cause is another one.
+
+        Args:
+            due: the health interval is over; nothing but a critical health is told before.
+        """
         health = self.health()
-        if health.status is not self._status:
-            self._status = health.status
+        if health.status is HealthStatus.CRITICAL:
+            self._log_critical(health)
+            return
+        self._causes, self._seen = frozenset(), 0
+        if due and health.status is not self._status:
+            self._status, self._told_causes = health.status, frozenset()
             logger.info("health=%s %s", health.status, "; ".join(health.reasons))
+
+    def _log_critical(self, health: Health) -> None:
+        causes = frozenset(self.troubles.values()) or frozenset(health.reasons)
+        self._seen = self._seen + 1 if causes == self._causes else 1
+        self._causes = causes
+        if self._seen >= _LASTING_LOOKS and causes != self._told_causes:
+            self._status, self._told_causes = health.status, causes
+            logger.warning("health=%s %s", health.status, "; ".join(health.reasons))
 
     def _connection(self, driver: Driver) -> ConnectionStats:
         protocol = driver.protocol

@@ -64,6 +64,26 @@ class Wishes:
         self._tell(report.changed)
         return report
 
+    def drop_idle(self) -> tuple[str, ...]:
+        """Forget the connections that would carry nothing, so that they are never opened.
+
+        Each open one counts against those that Kite allows an api_key. To be called before the start, after
+        everything is wanted: what is wanted later has only the connections that are left.
+
+        Returns:
+            The names of the connections that are gone.
+
+        Raises:
+            SetupError: connections run already.
+        """
+        if any(self._fleet.running()):
+            raise SetupError("connections without instruments can be dropped before the start only")
+        idle = tuple(name for name in self._fleet.drivers if not self._subscriptions.count(name))
+        for name in idle:
+            self._fleet.drop(name)
+            self._subscriptions.remove_connection(name)
+        return idle
+
     def distribution(self) -> dict[str, dict[str, dict[Mode, int]]]:
         """Count the instruments that are wanted: account → connection → mode → how many."""
         view: dict[str, dict[str, dict[Mode, int]]] = {name: {} for name in self._fleet.credentials}

@@ -87,8 +87,8 @@ def placeholder_account(url: str) -> Account:
     host = urlsplit(url).hostname or ""
     if host == "kite.trade" or host.endswith(".kite.trade"):
         raise SetupError(
-            f"no account for {host}: set {API_KEY_VARIABLE} and {ACCESS_TOKEN_VARIABLE}, or write an "
-            "[[account]] with api_key and access_token into kiterec.toml"
+            f"no account for {host}: {API_KEY_VARIABLE} and {ACCESS_TOKEN_VARIABLE} are not set; set both, "
+            "or write an [[account]] with api_key and access_token into kiterec.toml"
         )
     return Account(name=DEFAULT_NAME, api_key=Secret("none"), access_token=Secret("none"))
 
@@ -144,7 +144,12 @@ def _access_token(table: dict[str, Any], environ: Mapping[str, str], *, place: s
     if way == "access_token_file":
         path = Path(value).expanduser()
         warn_if_readable(path)
-        return TokenFile(path)
+        source = TokenFile(path)
+        try:
+            source()
+        except FeedError as error:
+            raise SetupError(f"{place}: {error}") from None
+        return source
     return _variable(value, environ, place=place) if way == "access_token_env" else Secret(value)
 
 

@@ -80,7 +80,8 @@ def download_dump(
         error.close()
         raise SetupError(f"{where} was refused with HTTP {error.code}") from None
     except urllib.error.URLError as error:
-        raise SetupError(f"{where} cannot be had: {error.reason}") from None
+        reason = getattr(error.reason, "strerror", None) or error.reason
+        raise SetupError(f"{where} cannot be had: {reason}") from None
     except TimeoutError:
         raise SetupError(f"{where} did not come within {timeout_s:g} s") from None
     except (OSError, http.client.HTTPException) as error:

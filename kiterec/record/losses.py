@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from kiterec.clock import NS_PER_S
@@ -9,9 +10,29 @@ from kiterec.store.manifest import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from kiterec.errors import KiterecError
+    from kiterec.record.result import Ending
     from kiterec.store.summary import ConnectionSummary, Summary
+
+logger = logging.getLogger(__name__)
+
+
+def tell_the_end(path: Path, ending: Ending, summary: Summary | None) -> None:
+    """Log that a recording has ended, and warn when nothing of the market is in it."""
+    if summary is None:
+        return  # why it could not be finished has been told
+    logger.info(
+        "recording ended: path=%s because=%s frames=%d ticks=%d", path, ending, summary.frames, summary.ticks
+    )
+    if summary.ticks:
+        return
+    if summary.wire_bytes:
+        because = "the server sent no ticks; is the market open, and are the instruments in today's dump?"
+    else:
+        because = "the server sent not a single message"
+    logger.warning("nothing was received: %s", because)
 
 
 def find_losses(

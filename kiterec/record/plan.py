@@ -7,7 +7,7 @@ import logging
 import threading
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from kiterec.errors import CapacityError, SetupError
 from kiterec.record.dump_source import download_dump, dump_url, read_dump
@@ -15,11 +15,13 @@ from kiterec.record.selection import Selection, read_selection
 from kiterec.ticks.instruments import InstrumentDump
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kiterec.record.config import RecordConfig
 
 logger = logging.getLogger(__name__)
+
+_SHOWN: Final = 5
 
 Found = TypeVar("Found")
 
@@ -53,7 +55,21 @@ async def make_plan(config: RecordConfig) -> Plan:
         dump = await asyncio.to_thread(InstrumentDump.from_csv, csv, where=where)
     tokens = selection.tokens(dump)
     _check_room(len(tokens), config)
+    if dump is not None:
+        warn_of_unknown(tokens, dump)
     return Plan(tokens=tokens, dump=csv)
+
+
+def warn_of_unknown(tokens: Sequence[int], dump: InstrumentDump) -> None:
+    """Warn of instrument_tokens that are not in the dump; they are asked for all the same."""
+    known = set(dump.tokens())
+    unknown = [token for token in tokens if token not in known]
+    if unknown:
+        shown = ", ".join(map(str, unknown[:_SHOWN]))
+        more = f" and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
+        logger.warning(
+            "instrument_token %s%s: not in today's instrument dump; Kite sends nothing for them", shown, more
+        )
 
 
 async def late_dump(config: RecordConfig) -> bytes | None:

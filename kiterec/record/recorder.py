@@ -12,7 +12,7 @@ from kiterec.errors import AuthError
 from kiterec.feed.manager import TickerManager
 from kiterec.plugins.host import PluginHost
 from kiterec.record.leftovers import recover_unfinished, remove_empty
-from kiterec.record.losses import find_losses
+from kiterec.record.losses import find_losses, tell_the_end
 from kiterec.record.plan import make_plan
 from kiterec.record.result import Ending, RecordResult
 from kiterec.record.stages import Crew, RowSink, end, fetch_dump, keep_dump, unless
@@ -88,7 +88,7 @@ class Recorder:
         )
         try:
             ending, failure = await self._record(crew, plan, stop)
-            logger.info("recording ends: because=%s", failure or ending)
+            logger.debug("recording ends: because=%s", ending)
         finally:
             self._ending = True
             summary, trouble = await end(crew)
@@ -96,6 +96,7 @@ class Recorder:
         if isinstance(failure, AuthError) and summary is not None and not summary.wire_bytes:
             await asyncio.to_thread(remove_empty, crew.writer.path, out=config.out, made_out=made_out)
             raise failure
+        tell_the_end(crew.writer.path, ending, summary)
         return _result(crew, ending, failure or self._failure or trouble, summary)
 
     def status(self) -> RecordStatus | None:
@@ -122,6 +123,8 @@ class Recorder:
         config, sink = self.config, RowSink(host)
         manager = TickerManager(config.accounts, config.feed, sink=sink, clock=self._clock, rng=self._rng)
         await manager.subscribe(plan.tokens, config.mode)
+        if config.feed.failover_after_s is None:  # else the idle ones are there to take over
+            manager.drop_idle()
         self._started_ns = self._clock.monotonic_ns()
         sink.writer = await asyncio.to_thread(
             RecordingWriter.create,
@@ -162,7 +165,7 @@ class Recorder:
         }
         beside = set(waits)
         if plan.dump is None:
-            beside.add(asyncio.create_task(fetch_dump(self.config, crew.writer)))
+            beside.add(asyncio.create_task(fetch_dump(self.config, crew.writer, tokens=plan.tokens)))
         try:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kiterec.errors import SetupError, StorageError
-from kiterec.record.plan import late_dump
+from kiterec.record.plan import late_dump, warn_of_unknown
+from kiterec.ticks.instruments import InstrumentDump
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Sequence
 
     from kiterec.feed.manager import TickerManager
     from kiterec.plugins.host import PluginHost
@@ -76,17 +78,23 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, Result]) -> Resu
         await asyncio.wait((working, stopping))
 
 
-async def fetch_dump(config: RecordConfig, writer: RecordingWriter) -> None:
-    """Fetch a dump that was not needed to begin, and keep it with the recording."""
+async def fetch_dump(config: RecordConfig, writer: RecordingWriter, *, tokens: Sequence[int]) -> None:
+    """Fetch a dump that was not needed to begin, keep it with the recording, and look the tokens up in it."""
     dump = await late_dump(config)
     if dump is None:
         return
-    keeping = asyncio.create_task(asyncio.to_thread(keep_dump, writer, dump))
+    keeping = asyncio.create_task(asyncio.to_thread(_take_late_dump, writer, dump, tokens))
     try:
         await asyncio.shield(keeping)
     finally:
         # A file that is being written when the recording ends must not outlive it.
         await keeping
+
+
+def _take_late_dump(writer: RecordingWriter, dump: bytes, tokens: Sequence[int]) -> None:
+    keep_dump(writer, dump)
+    with suppress(SetupError):  # one that cannot be read has been told
+        warn_of_unknown(tokens, InstrumentDump.from_csv(dump))
 
 
 def keep_dump(writer: RecordingWriter, dump: bytes) -> None:

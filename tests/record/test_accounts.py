@@ -58,7 +58,7 @@ def test_half_an_environment_is_refused_with_what_is_missing(missing: str) -> No
 
 def test_kite_itself_needs_an_account_and_other_servers_do_not() -> None:
     with pytest.raises(
-        SetupError, match=r"no account for ws.kite.trade: set KITE_API_KEY and KITE_ACCESS_TOKEN"
+        SetupError, match=r"no account for ws.kite.trade: KITE_API_KEY and KITE_ACCESS_TOKEN are not set"
     ):
         placeholder_account(KITE_URL)
     assert placeholder_account(LOCAL).name == "main"
@@ -195,6 +195,17 @@ def test_a_token_file_is_read_anew_each_time(tmp_path: Path) -> None:
     path.write_text("\n")
     with pytest.raises(FeedError, match="is empty"):
         source()
+
+
+@pytest.mark.parametrize(("text", "sentence"), [(None, "cannot be read: No such file"), ("", "is empty")])
+def test_a_token_file_without_a_token_is_refused_before_anything_starts(
+    tmp_path: Path, text: str | None, sentence: str
+) -> None:
+    path = tmp_path / "token"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SetupError, match=f"account 'main': the access token file {path} {sentence}"):
+        settings(tmp_path, f'[[account]]\napi_key="a"\naccess_token_file="{path}"\n')
 
 
 def test_no_secret_is_in_the_repr_of_accounts_and_settings(tmp_path: Path) -> None:

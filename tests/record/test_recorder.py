@@ -285,6 +285,77 @@ def test_instruments_that_the_server_refuses_are_told_at_the_end(tmp_path: Path)
     assert b"more than 3000" in refused
 
 
+def test_no_more_connections_are_opened_than_there_are_instruments(tmp_path: Path) -> None:
+    async def script(exchange: Exchange, recorder: Recorder) -> None:
+        await exchange.until(lambda: exchange.subscribed == {408065, 2953217})
+
+    exchange = Exchange()
+    result = record(tmp_path, script, exchange=exchange, connections=3)
+    assert len(exchange.paths) == 2
+    assert load_manifest(result.path).connections == ["main-0", "main-1"]
+
+
+def test_tokens_that_are_not_in_the_dump_get_one_warning_and_are_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "dump.csv").write_bytes(DUMP)
+
+    async def script(exchange: Exchange, recorder: Recorder) -> None:
+        await exchange.until(lambda: len(exchange.subscribed) == 8)
+
+    words = ["NSE:INFY,1,2,3,4,5,6,7"]
+    dump = tmp_path / "dump.csv"
+    assert record(tmp_path / "out", script, instruments=words, instrument_dump=dump).exit_code == 0
+    (line,) = [line for line in caplog.messages if "not in today's instrument dump" in line]
+    assert line.startswith("instrument_token 1, 2, 3, 4, 5 and 2 more: ")
+
+
+def test_a_token_that_is_not_in_a_dump_that_comes_late_gets_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def script(exchange: Exchange, recorder: Recorder) -> None:
+        await holds(lambda: "not in today's instrument dump" in caplog.text)
+
+    assert record(tmp_path, script, instruments=["408065,77"]).exit_code == 0
+    assert "instrument_token 77: not in today's instrument dump; Kite sends nothing for them" in caplog.text
+
+
+def test_a_recording_without_a_tick_ends_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def script(exchange: Exchange, recorder: Recorder) -> None:
+        await exchange.until(lambda: bool(exchange.subscribed))
+        exchange.send(b"\x00")
+        await written(recorder, 1)
+
+    assert record(tmp_path, script).exit_code == 0
+    assert "nothing was received: the server sent no ticks" in caplog.text
+
+
+def test_a_normal_run_logs_few_lines_and_its_end_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def script(exchange: Exchange, recorder: Recorder) -> None:
+        await exchange.until(lambda: exchange.subscribed == set(range(1, 7)))
+        exchange.send(ltp_frame(1))
+        await written(recorder, 3)
+
+    with caplog.at_level(logging.INFO, "kiterec"):
+        record(tmp_path, script, connections=3, instruments=["1,2,3,4,5,6"], exchange=Exchange(dump=None))
+    assert len(caplog.records) < 20
+    assert len([line for line in caplog.messages if line.startswith("recording ended")]) == 1
+    assert "nothing was received" not in caplog.text
+
+
+def test_a_recording_that_is_removed_is_not_said_to_have_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "kiterec"), pytest.raises(AuthError):
+        record(tmp_path / "out", nothing, exchange=Exchange(refuse=403), connections=2)
+    assert not [line for line in caplog.messages if line.startswith("recording ended")]
+    assert caplog.text.count("refused the access token") == 1
+
+
 def test_stopping_while_the_dump_is_awaited_starts_nothing(tmp_path: Path) -> None:
     async def run() -> None:
         async with asyncio.timeout(DEADLINE_S):
