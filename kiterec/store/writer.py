@@ -259,7 +259,7 @@ class RecordingWriter:
                 for lock in self._locks:
                     lock.release()
                 self._summary = summarize(self.path)
-                logger.info(
+                logger.debug(
                     "recording ended path=%s status=%s rows=%d",
                     self.path,
                     self._summary.status,
