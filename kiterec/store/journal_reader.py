@@ -211,6 +211,8 @@ class JournalReader:
             batch.validate(full=True)
         except (pa.ArrowException, OSError, CorruptPartError) as error:
             raise BrokenMessageError(f"a batch that Arrow refuses: {error}") from error
+        if not _has_range(batch, int(envelope.custom["first_seq"]), int(envelope.custom["last_seq"])):
+            raise BrokenMessageError("a batch whose rows are not in the range of seq that it says")
         return batch
 
     def _skip(self, at: int, problem: BrokenMessageError) -> int:
@@ -260,6 +262,14 @@ class JournalReader:
             if np.frombuffer(self._read(begin, _SCAN_BYTES), np.uint8).any():
                 return False
         return True
+
+
+def _has_range(batch: pa.RecordBatch, first_seq: int, last_seq: int) -> bool:
+    """Say whether the rows' `seq` rises from the one to the other."""
+    if batch.column(0).null_count or not batch.num_rows:
+        return False
+    seq = np.from_dlpack(batch.column(0))
+    return bool(seq[0] == first_seq and seq[-1] == last_seq and (seq[1:] > seq[:-1]).all())
 
 
 def _window(batches: list[pa.RecordBatch]) -> Window:

@@ -18,6 +18,7 @@ from kiterec.store.journal import MAX_BATCH_BYTES, Journal
 from kiterec.store.journal_header import KNOWN_HEADER, read_header
 from kiterec.store.journal_reader import JournalReader
 from kiterec.wire.transcript import Kind, Row
+from tests.fuzz.targets import with_valid_checksums
 from tests.store.recordings import make_rows, write_journal
 
 if TYPE_CHECKING:
@@ -222,3 +223,18 @@ def test_an_altered_format_number_is_damage_and_the_rows_are_read(tmp_path: Path
             assert sum(batch.num_rows for window in reader.windows() for batch in window.batches) == 5
             assert [found.reason for found in reader.damage] == ["the header was altered"]
     assert looks_newer
+
+
+def test_a_batch_whose_rows_are_not_those_that_it_says_is_damage_whatever_its_checksum(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "part-00000.arrows"
+    rows = make_rows(3)
+    write_journal(path, [[row] for row in rows], first_seq=5_000_000_000)
+    second = (5_000_000_001).to_bytes(8, "little")
+    content = path.read_bytes()
+    assert content.count(second) == 1
+    path.write_bytes(with_valid_checksums(content.replace(second, (4_999_999_999).to_bytes(8, "little"))))
+    payloads, reader = read(path)
+    assert payloads == [rows[0].payload, rows[2].payload]
+    assert "not in the range of seq" in reader.damage[0].reason
