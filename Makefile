@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.made-from-project-files
 ROUNDS ?= 200
+MINUTES ?= 60
 SEED ?=
 FLIPS ?= 1000
 FUZZ_SECONDS ?= 600
 
-.PHONY: demo test lint types imports notebooks bench fixtures constraints kill-test damage fuzz chaos check clean
+.PHONY: demo test lint types imports notebooks bench fixtures constraints kill-test official-hour damage fuzz chaos check clean
 
 demo: $(STAMP)
 	$(BIN)/kiterec demo
@@ -46,6 +47,9 @@ fixtures: $(STAMP)
 
 kill-test: $(STAMP)
 	$(BIN)/python -m tests.kill_loop --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+
+official-hour: $(STAMP)
+	$(BIN)/python -m tests.official_hour --minutes $(MINUTES) --instruments 3000 $(if $(SEED),--seed $(SEED))
 
 damage: $(STAMP)
 	$(BIN)/python -m tests.damage --flips $(FLIPS) $(if $(SEED),--seed $(SEED))

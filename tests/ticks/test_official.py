@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 from kiteconnect import KiteTicker
 
+from kiterec.simulate.market import SyntheticMarket
 from kiterec.ticks.decode import decode
+from kiterec.wire.packets import Mode
+from kiterec.wire.segments import SEGMENTS
+from tests.official_hour import compare as compare_market
+from tests.official_hour import differences, frames
 from tests.ticks.frames import LENGTHS, join, random_packet
 
 PLAIN = [
@@ -66,3 +71,25 @@ def test_every_field_of_every_tick_is_the_official_clients(lengths: list[int]) -
         assert len(ours) == len(theirs) == len(packets)
         for mine, other in zip(ours, theirs, strict=True):
             compare(mine, other)
+
+
+def test_a_simulated_market_equals_the_official_client_in_all_segments_and_modes() -> None:
+    found = compare_market(minutes=0.2, instruments=120, seed=3, share=0, shares=1)
+    assert found["found"] == []
+    everything = {(segment.name, mode.value) for segment in SEGMENTS.values() for mode in Mode}
+    assert found["seen"] == everything
+
+
+def test_a_difference_from_the_official_client_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = next(frames(SyntheticMarket(instruments=30, seed=3, duration_s=1)))
+    parse = KiteTicker._parse_binary
+
+    def altered(self: KiteTicker, frame: bytes) -> list[dict[str, Any]]:
+        ticks: list[dict[str, Any]] = parse(self, frame)
+        last = next(tick for tick in reversed(ticks) if "depth" in tick)
+        last["depth"]["sell"][4]["orders"] += 1
+        return ticks
+
+    monkeypatch.setattr(KiteTicker, "_parse_binary", altered)
+    _, found = differences(made)
+    assert [one.partition(":")[0] for one in found] == ["sell_orders"]
