@@ -14,6 +14,7 @@ KiterecError
 ├── StorageError              the disk
 │   ├── CorruptPartError
 │   ├── ManifestError
+│   │   └── NoRecordingError  the path is wrong: nothing is there, or no recording
 │   └── DiskFullError
 └── ReplayError
 ```
@@ -107,6 +108,10 @@ class CorruptPartError(StorageError):
 
 class ManifestError(StorageError):
     """recording.json is missing, unreadable, or of another format."""
+
+
+class NoRecordingError(ManifestError):
+    """Where a recording was expected there is nothing, or something else."""
 
 
 class DiskFullError(StorageError):

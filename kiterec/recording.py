@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +10,7 @@ import msgspec
 from kiterec.clock import ist
 from kiterec.errors import ManifestError
 from kiterec.store.folder import RecordingFolder, open_folder
-from kiterec.store.manifest import MANIFEST_NAME, Manifest, Status
+from kiterec.store.manifest import Manifest, Status  # noqa: TC001 -- msgspec reads the annotations when it runs
 from kiterec.store.summary import Summary, summarize
 from kiterec.ticks.asof import asof
 from kiterec.ticks.bounds import Bounds
@@ -28,6 +27,7 @@ from kiterec.wire.segments import SEGMENTS, SegmentTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     import polars as pl
 
@@ -289,17 +289,9 @@ def open(path: Path | str) -> Recording:  # noqa: A001 - it is read as kiterec.o
         path: its folder, or its recording.json.
 
     Raises:
-        ManifestError: nothing is there, it is no recording, or its format is newer than this kiterec.
+        NoRecordingError: nothing is there, or no recording.
+        ManifestError: its format is newer than this kiterec, or it was altered.
     """
-    place = Path(path)
-    if not place.exists():
-        raise ManifestError(f"{place} does not exist; `kiterec ls` lists the recordings of a folder")
-    if place.is_file():
-        if place.name != MANIFEST_NAME:
-            raise ManifestError(
-                f"{place} is a file, not a recording; give the folder that holds {MANIFEST_NAME}"
-            )
-        place = place.parent
-    folder = open_folder(place)
+    folder = open_folder(path)
     folder.manifest()
     return Recording(folder)

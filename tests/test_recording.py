@@ -149,7 +149,7 @@ def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ticks.csv"
     path.write_text("a,b\n")
-    with pytest.raises(ManifestError, match=r"ticks.csv is a file, not a recording; give the folder"):
+    with pytest.raises(ManifestError, match=r"ticks.csv is no recording but a file; give the folder"):
         kiterec.open(path)
 
 

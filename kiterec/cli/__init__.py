@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any, Final
 
 import click
 
-from kiterec.errors import KiterecError, SetupError
+from kiterec.errors import KiterecError, NoRecordingError, PluginError, SetupError
 
 VERBS: Final = (
     "demo", "record", "simulate", "replay",
@@ -21,6 +22,12 @@ FAILED: Final = 1
 USAGE: Final = 2
 LOST: Final = 3
 """Finished, but something was lost or is damaged."""
+INTERRUPTED: Final = 130
+READER_GONE: Final = 141
+"""What a shell says of a program that writes into a closed pipe, such as `cat FILE | head`."""
+
+WRONG_USE: Final = (SetupError, PluginError, NoRecordingError)
+"""Errors that end with USAGE: the words or the settings are wrong, and nothing was started."""
 
 
 class VerbGroup(click.Group):
@@ -50,6 +57,21 @@ class VerbGroup(click.Group):
             ctx.fail(f"there is no verb {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb; end without a word when nobody reads its output any more."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            # What is left in the buffer goes nowhere, instead of into the pipe when Python ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(READER_GONE)
+        except KeyboardInterrupt:
+            click.echo("kiterec: interrupted", err=True)
+            sys.exit(INTERRUPTED)
+
 
 @click.group(
     cls=VerbGroup,
@@ -58,8 +80,9 @@ class VerbGroup(click.Group):
 Exit codes:
   0  fine
   1  failed
-  2  wrong usage or settings; nothing was started
+  2  wrong usage or settings, or no such recording; nothing was started
   3  finished, but something was lost or is damaged
+  130, 143  broken off by a signal; 141  nobody read the output to its end
 
 \b
 Data goes to stdout, everything else to stderr.
@@ -90,4 +113,4 @@ def main(args: list[str] | None = None) -> Any:
     except KiterecError as error:
         sentence = " ".join(str(error).split())
         click.echo(f"kiterec: {sentence}", err=True)
-        sys.exit(USAGE if isinstance(error, SetupError) else FAILED)
+        sys.exit(USAGE if isinstance(error, WRONG_USE) else FAILED)

@@ -24,6 +24,11 @@ def size(count: float) -> str:
     return f"{count:,.3g} TB"
 
 
+def counted(count: int, what: str) -> str:
+    """Show a count with its noun: `1 warning`, `2,000 warnings`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def seconds(duration_s: float) -> str:
     """Show a duration in its two largest units: `1h 05m`, `20.0s`."""
     if duration_s < 60:

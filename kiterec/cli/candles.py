@@ -12,7 +12,7 @@ import click
 from kiterec.cli.amounts import price
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import from_option, instruments_option, split_words, to_option
-from kiterec.cli.spans import read_span
+from kiterec.cli.spans import read_span, say_if_outside
 from kiterec.cli.tables import Column, table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Candle = dict[str, Any]
 
 COLUMNS: Final = [
-    Column("begin (IST)", left=True), Column("symbol", left=True), Column("session", 3, left=True),
+    Column("begin (IST)", left=True), Column("symbol", left=True, least=16), Column("session", 3, left=True),
     Column("open"), Column("high"), Column("low"), Column("close"), Column("volume", 1), Column("oi", 4),
     Column("ticks", 2), Column("complete", 1, left=True),
 ]  # fmt: skip
@@ -72,6 +72,7 @@ def candles(
     for path in recordings:
         recording = kiterec.open(path)
         span = read_span(recording, begin, end)
+        say_if_outside(recording, span)
         lazy = recording.candles(every, by=clock, symbols=symbols, begin=span[0], end=span[1])
         frame = lazy.collect().sort("begin", "instrument_token", "session")
         found += _candles_of(frame.tail(limit) if limit else frame, recording)

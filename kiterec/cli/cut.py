@@ -39,6 +39,12 @@ def cut(
     source = kiterec.open(recording)
     span = read_span(source, begin, end)
     names = None if connections is None else [name.strip() for name in connections.split(",")]
+    for name in names or []:
+        if name not in source.connections:
+            raise click.BadParameter(
+                f"{recording} has no connection {name!r}; it has {', '.join(source.connections)}",
+                param_hint="--connections",
+            )
     with progress_bar("cutting") as progress:
         made = cut_one(
             source.path, out, begin=span[0], end=span[1], instruments=split_words(instruments) or None,

@@ -48,7 +48,7 @@ def demo(*, duration: float, out: Path, seed: int) -> None:
 
 
 async def _record_synthetic_market(*, duration: float, out: Path, seed: int) -> RecordResult:
-    from kiterec.cli.recording_run import run_shown
+    from kiterec.cli.recording_run import broken_off, run_shown
     from kiterec.cli.stopping import stop_on_signals
     from kiterec.clock import SYSTEM_CLOCK
     from kiterec.record import RecordConfig, Recorder
@@ -59,7 +59,7 @@ async def _record_synthetic_market(*, duration: float, out: Path, seed: int) -> 
     # The run's story is the recorder's; the exchange beside it would tell the same once more.
     logging.getLogger("kiterec.replay").setLevel(logging.WARNING)
     market = SyntheticMarket(instruments=INSTRUMENTS, seed=seed, start_ns=SYSTEM_CLOCK.now_ns())
-    with stop_on_signals() as stop:
+    with stop_on_signals(broken_off(out)) as stop:
         async with ReplayServer(market) as server:
             click.echo(f"a synthetic exchange of {INSTRUMENTS} instruments is at {server.url}", err=True)
             config = RecordConfig(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import click
 
@@ -12,16 +12,21 @@ from kiterec.cli.json_output import print_json
 from kiterec.cli.options import from_option, instruments_option, json_option, split_words
 from kiterec.cli.parameters import wall_time
 
+KINDS: Final = ("parquet", "csv", "arrow", "duckdb")
+
 
 @click.command(short_help="Write ticks to a file for other programs.")
 @click.argument("recording", type=click.Path(path_type=Path))
 @click.option(
-    "--to", "ends", multiple=True, required=True, metavar="FILE|TIME",
-    help="A .parquet, .csv, .arrow or .duckdb file, or - for stdout. Given once more with a time: received "
-    "before; IST.",
+    "-o", "--out", metavar="FILE",
+    help="A .parquet, .csv, .arrow or .duckdb file, or - for stdout.",
 )  # fmt: skip
 @click.option(
-    "--format", "kind", type=click.Choice(["parquet", "csv", "arrow", "duckdb"]),
+    "--to", "ends", multiple=True, metavar="TIME|FILE",
+    help="Received before; IST. A file here is that of --out; both may be given.",
+)  # fmt: skip
+@click.option(
+    "--format", "kind", type=click.Choice(KINDS),
     help="What to write.  [default: by the ending of FILE; csv to stdout]",
 )  # fmt: skip
 @click.option("--columns", metavar="NAMES", help="Of the tick table, and symbol; with commas between.")
@@ -34,19 +39,24 @@ from kiterec.cli.parameters import wall_time
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
 @json_option
 def export(
-    *, recording: Path, ends: tuple[str, ...], kind: str | None, columns: str | None,
+    *, recording: Path, out: str | None, ends: tuple[str, ...], kind: str | None, columns: str | None,
     instruments: tuple[str, ...], begin: str | None, prices: Literal["float", "int"], overwrite: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Write ticks of RECORDING to a file; memory is bounded whatever the size."""
+    """Write ticks of RECORDING to a file; memory is bounded whatever the size.
+
+    `export RECORDING --to ticks.parquet` and `export RECORDING -o ticks.parquet` are the same.
+    """
     import kiterec
     from kiterec.cli.progress_bar import progress_bar
-    from kiterec.cli.spans import read_span
+    from kiterec.cli.spans import read_span, say_if_outside
     from kiterec.upkeep.export import export as export_ticks
 
-    target, end = _target_and_time(ends)
+    target, end = _target_and_time(out, ends)
+    _check_target(target, kind, overwrite=overwrite)
     source = kiterec.open(recording)
     span = read_span(source, begin, end)
+    say_if_outside(source, span)
     names = None if columns is None else [name.strip() for name in columns.split(",") if name.strip()]
     _check_columns(names, prices)
     with progress_bar("exporting") as progress:
@@ -62,13 +72,28 @@ def export(
         click.echo(f"{report.target}: {report.rows:,} ticks, {size(report.bytes or 0)} of {report.format}")
 
 
-def _target_and_time(ends: tuple[str, ...]) -> tuple[str, str | None]:
-    """Tell the file from the time, which share a word."""
+def _target_and_time(out: str | None, ends: tuple[str, ...]) -> tuple[str, str | None]:
+    """Tell the file from the time, which can share a word."""
     times = [word for word in ends if _is_time(word)]
-    targets = [word for word in ends if not _is_time(word)]
+    targets = [word for word in (out, *ends) if word is not None and word not in times]
+    if out is not None and len(targets) > 1:
+        raise click.BadParameter(
+            f"{targets[1]!r} is no time; write it like 09:15:00.5 or 2026-01-05T09:15", param_hint="--to"
+        )
     if len(targets) != 1 or len(times) > 1:
-        raise click.UsageError("give --to one file (or - for stdout), and at most one more --to with a time")
+        raise click.UsageError("give one file, such as -o ticks.parquet (or -o -), and at most one --to TIME")
     return targets[0], times[0] if times else None
+
+
+def _check_target(target: str, kind: str | None, *, overwrite: bool) -> None:
+    """Refuse a file that is there or whose format nothing says, and name the option that helps."""
+    if target == "-":
+        return
+    if kind is None and Path(target).suffix.removeprefix(".") not in KINDS:
+        known = ", ".join(f".{kind}" for kind in KINDS)
+        raise click.UsageError(f"{target} ends with no known format ({known}); name one with --format")
+    if Path(target).exists() and not overwrite:
+        raise click.UsageError(f"{target} exists already; name another file, or replace it with --overwrite")
 
 
 def _is_time(word: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kiterec.cli.amounts import seconds, size
-from kiterec.cli.tables import Column, table
+from kiterec.cli.tables import Column, fit
 
 if TYPE_CHECKING:
     from kiterec.record.status import RecordStatus
@@ -17,7 +17,10 @@ COLUMNS: Final = [
 
 
 def live_text(status: RecordStatus, *, width: int) -> str:
-    """Give the view as lines that fit the width, where a path or a reason allows it; nothing is cut."""
+    """Give the view as lines that fit the width, where a path or a reason allows it; nothing is cut.
+
+    The last line is a short one: a terminal writes `^C` behind it.
+    """
     rows = [
         {
             "connection": name,
@@ -35,4 +38,4 @@ def live_text(status: RecordStatus, *, width: int) -> str:
         disk += f", {size(status.unwritten_bytes)} to write"
     if status.left_s is not None:
         disk += f", {seconds(status.left_s)} left"
-    return "\n".join([table(rows, COLUMNS, width=width), disk, *status.health.reasons, str(status.path)])
+    return "\n".join([fit(rows, COLUMNS, width=width).text, str(status.path), *status.health.reasons, disk])

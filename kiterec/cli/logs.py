@@ -7,6 +7,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
 from kiterec.clock import IST
 
 if TYPE_CHECKING:
@@ -40,7 +42,11 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
-        self._console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+        self.say(self.format(record))
+
+    def say(self, sentence: str) -> None:
+        """Print a line as it is."""
+        self._console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def log_to_stderr(*, verbose: bool = False, quiet: bool = False) -> None:
@@ -53,6 +59,15 @@ def log_to_stderr(*, verbose: bool = False, quiet: bool = False) -> None:
     LOGGER.handlers[:] = [handler]
     LOGGER.propagate = False
     LOGGER.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+
+
+def say(sentence: str) -> None:
+    """Print a sentence on stderr, above the live view if there is one, which it would tear otherwise."""
+    above = [handler for handler in LOGGER.handlers if isinstance(handler, ConsoleHandler)]
+    if not above:
+        click.echo(sentence, err=True)
+    for handler in above:
+        handler.say(sentence)
 
 
 @contextmanager

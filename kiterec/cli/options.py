@@ -7,6 +7,8 @@ from typing import Final
 
 import click
 
+from kiterec.errors import SetupError
+
 DEFAULT_PORT: Final = 8765
 
 port_option: Final = click.option(
@@ -30,6 +32,17 @@ out_option: Final = click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), metavar="OUT",
     help="The folder of the new recording; must not exist.",
 )  # fmt: skip
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse what is no folder of recordings.
+
+    Raises:
+        SetupError: it does not exist, or is a file.
+    """
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise SetupError(f"{folder} {what}; give the folder that `kiterec record --out` wrote to")
 
 
 def split_words(words: tuple[str, ...]) -> list[str | int]:

@@ -32,5 +32,5 @@ def plugins(*, as_json: bool) -> None:
         }
         for it in found
     ]
-    columns = [Column("plugin", left=True), Column("from", 2, left=True), Column("hooks", 3)]
-    click.echo(table(rows, [*columns, Column("what it does", left=True)]))
+    columns = [Column("plugin", left=True), Column("from", 2, left=True, least=10), Column("hooks", 3)]
+    click.echo(table(rows, [*columns, Column("what it does", left=True, least=30, keeps="begin")]))

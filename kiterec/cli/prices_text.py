@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COLUMNS: Final = [
-    Column("instrument", left=True), Column("last price"), Column("change %"), Column("time (IST)"),
+    Column("instrument", left=True, least=16), Column("last price"), Column("change %"), Column("time (IST)"),
     Column("ticks", 1),
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ import click
 
 from kiterec.cli.amounts import size
 from kiterec.cli.json_output import print_json
-from kiterec.cli.options import json_option
+from kiterec.cli.options import check_folder, json_option
 from kiterec.cli.parameters import duration
 from kiterec.cli.parameters import size as byte_size
 
@@ -41,6 +41,7 @@ def prune(*, folder: Path, older_than: float | None, max_size: int | None, yes: 
     from kiterec.cli.progress_bar import progress_bar
     from kiterec.upkeep.prune import carry_out, plan_prune
 
+    check_folder(folder)
     age = None if older_than is None else timedelta(seconds=older_than)
     with progress_bar("verifying") as progress:
         plan = plan_prune(folder, older_than=age, max_bytes=max_size, progress=progress)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from kiterec.cli.json_output import print_json
+from kiterec.cli.started import command
 from kiterec.cli.stopping import stop_on_signals
 from kiterec.cli.summary_text import summary_text
 from kiterec.record import Recorder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kiterec.record import RecordConfig, RecordResult
 
 REFRESH_S: Final = 0.5
@@ -28,8 +31,13 @@ def record_until_stopped(config: RecordConfig, *, live: bool) -> RecordResult:
     return asyncio.run(_run(config, live=live))
 
 
+def broken_off(out: Path) -> str:
+    """Say what is left when a recorder is not let to finish."""
+    return f"broken off, the recording is unfinished; {command('recover', out)} seals it"
+
+
 async def _run(config: RecordConfig, *, live: bool) -> RecordResult:
-    with stop_on_signals() as stop:
+    with stop_on_signals(broken_off(config.out)) as stop:
         return await run_shown(Recorder(config), stop, live=live)
 
 

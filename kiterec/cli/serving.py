@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kiterec.cli.logs import say
 from kiterec.cli.started import command
 from kiterec.cli.stopping import stop_on_signals
 from kiterec.errors import SetupError
@@ -77,7 +78,7 @@ async def _until_over(server: ReplayServer, stop: asyncio.Event, *, hold: bool) 
         if finished.done():
             finished.result()
         if hold and not stopped.done():
-            click.echo("all is sent; heartbeats go on until Ctrl-C", err=True)
+            say("all is sent; heartbeats go on until Ctrl-C")
             await stopped
     finally:
         finished.cancel()

@@ -21,15 +21,20 @@ COLUMNS: Final = [
 MAX_GAPS: Final = 10
 
 
-def summary_text(summary: Summary) -> str:
-    """Give the numbers of a recording and of its connections, and what is wrong with it. Times are IST."""
+def summary_text(summary: Summary, *, state: str | None = None) -> str:
+    """Give the numbers of a recording and of its connections, and what is wrong with it. Times are IST.
+
+    Args:
+        summary: the numbers.
+        state: how it is, where that is another word than its status.
+    """
     total = {
         "connection": "all", "frames": f"{summary.frames:,}", "ticks": f"{summary.ticks:,}",
         "texts": f"{summary.texts:,}", "on the wire": size(summary.wire_bytes),
         "on disk": size(summary.disk_bytes), "gaps": f"{summary.gaps:,}",
     }  # fmt: skip
     lines = [
-        f"{summary.status}, {seconds(summary.span_s)} {_begin(summary)}",
+        f"{state or summary.status}, {seconds(summary.span_s)} {_begin(summary)}",
         table([*map(_cells, summary.connections), total], COLUMNS),
         *_troubles(summary),
     ]

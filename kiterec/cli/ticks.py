@@ -12,7 +12,7 @@ import click
 from kiterec.cli.amounts import price
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import from_option, instruments_option, split_words, to_option
-from kiterec.cli.spans import read_span
+from kiterec.cli.spans import read_span, say_if_outside
 from kiterec.cli.tables import Column, table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Tick = dict[str, Any]
 
 COLUMNS: Final = [
-    Column("time (IST)", left=True), Column("symbol", left=True), Column("mode", 8, left=True),
+    Column("time (IST)", left=True), Column("symbol", left=True, least=16), Column("mode", 8, left=True),
     Column("last"), Column("change %", 5), Column("volume", 3), Column("oi", 6), Column("bid", 1),
     Column("offer", 2), Column("quantity", 7), Column("exchange", 9), Column("connection", 10, left=True),
     Column("seq", 11),
@@ -78,6 +78,7 @@ def ticks(
     for path in recordings:
         recording = kiterec.open(path)
         span = read_span(recording, begin, end)
+        say_if_outside(recording, span)
         found += _ticks_of(recording, symbols, span, limit=limit, first=first)
     if limit:
         found = found[:limit] if first else found[-limit:]

@@ -51,21 +51,22 @@ def _check_is_recording(path: Path) -> None:
     from kiterec.store.folder import open_folder
     from kiterec.store.manifest import is_of_newer_format
 
-    if not any(path.glob("connection=*")) or is_of_newer_format(path):
+    if not path.is_dir() or not any(path.glob("connection=*")) or is_of_newer_format(path):
         open_folder(path).manifest()
 
 
 def _lines(findings: Findings) -> Iterator[str]:
-    from kiterec.cli.amounts import size
+    from kiterec.cli.amounts import counted, size
 
     state = "no manifest" if findings.status is None else str(findings.status)
-    verdict = "clean" if findings.is_clean else f"{findings.error_count:,} errors"
+    verdict = "clean" if findings.is_clean else counted(findings.error_count, "error")
     if findings.warning_count:
-        verdict += f", {findings.warning_count:,} warnings"
+        verdict += f", {counted(findings.warning_count, 'warning')}"
     yield f"{findings.path}: {verdict} ({state})"
     yield (
         f"  read {findings.rows:,} rows, {findings.frames:,} frames, {findings.packets:,} packets in "
-        f"{findings.parts:,} parts and {findings.journals:,} journals, {size(findings.bytes)}"
+        f"{counted(findings.parts, 'part')} and {counted(findings.journals, 'journal')}, "
+        f"{size(findings.bytes)}"
     )
     for finding in (*findings.errors, *findings.warnings):
         yield f"  {finding.severity}: {_sentence(finding)}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from kiterec.errors import ManifestError, SetupError
+from kiterec.errors import NoRecordingError, SetupError
 from kiterec.store.manifest import MANIFEST_NAME, Manifest, load_manifest
 
 if TYPE_CHECKING:
@@ -94,16 +94,18 @@ class RecordingFolder:
         return sorted(path for path in found if not path.name.endswith(DAMAGED))
 
 
-def check_connection_name(name: str) -> None:
+def check_connection_name(name: str, *, what: str = "connection name") -> None:
     """Refuse a name that cannot be the name of a folder.
+
+    Args:
+        name: of a connection, or another word that becomes part of a folder's name.
+        what: it is, for the sentence of the error.
 
     Raises:
         SetupError: it has other characters than letters, digits, point, dash and underscore.
     """
     if not _CONNECTION.match(name):
-        raise SetupError(
-            f"connection name {name!r} cannot name a folder; use letters, digits, '.', '-' and '_' only"
-        )
+        raise SetupError(f"{what} {name!r} cannot name a folder; use letters, digits, '.', '-' and '_' only")
 
 
 def find_recordings(root: Path | str) -> list[Path]:
@@ -115,16 +117,23 @@ def find_recordings(root: Path | str) -> list[Path]:
 
 
 def open_folder(path: Path | str) -> RecordingFolder:
-    """Give the recording at a path.
+    """Give the recording at a path: its folder, or its recording.json.
 
     Raises:
-        ManifestError: there is no recording; where the folder holds several, the sentence names one.
+        NoRecordingError: there is no recording; where the folder holds several, the sentence names one.
     """
-    folder = RecordingFolder(path)
+    place = Path(path)
+    if not place.exists():
+        raise NoRecordingError(f"{place} does not exist; `kiterec ls` lists the recordings of a folder")
+    if place.is_file() and place.name != MANIFEST_NAME:
+        raise NoRecordingError(
+            f"{place} is no recording but a file; give the folder that holds {MANIFEST_NAME}"
+        )
+    folder = RecordingFolder(place.parent if place.is_file() else place)
     if not (folder.path / MANIFEST_NAME).is_file():
-        inside = find_recordings(folder.path) if folder.path.is_dir() else []
+        inside = find_recordings(folder.path)
         hint = f"; name one of the {len(inside)} in it, such as {inside[-1]}" if inside else ""
-        raise ManifestError(f"{folder.path} is no recording: it has no {MANIFEST_NAME}{hint}")
+        raise NoRecordingError(f"{folder.path} is no recording: it has no {MANIFEST_NAME}{hint}")
     return folder
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from kiterec.errors import ManifestError
+from kiterec.errors import ManifestError, NoRecordingError
 from kiterec.store.files import FILES, Files
 from kiterec.store.journal_reader import DamagedRange  # noqa: TC001 -- msgspec reads the annotations when it runs
 from kiterec.store.packet_count import Counts  # noqa: TC001 -- msgspec reads the annotations when it runs
@@ -186,7 +186,7 @@ def load_manifest(folder: Path) -> Manifest:
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise ManifestError(f"{folder} is no recording: it has no {MANIFEST_NAME}") from error
+        raise NoRecordingError(f"{folder} is no recording: it has no {MANIFEST_NAME}") from error
     except OSError as error:
         raise ManifestError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     return decode_manifest(content, where=path)

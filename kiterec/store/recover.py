@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kiterec.errors import CorruptPartError, ManifestError, SetupError
+from kiterec.errors import CorruptPartError, ManifestError, NoRecordingError, SetupError
 from kiterec.store.files import FILES, Files
 from kiterec.store.folder import (
     DAMAGED,
@@ -90,12 +90,14 @@ def recover(path: Path | str, *, dry_run: bool = False, files: Files = FILES) ->
 
     Raises:
         SetupError: a recorder is writing this recording at this moment.
-        ManifestError: there is no recording, or it is of a newer format.
+        NoRecordingError: there is no recording.
+        ManifestError: it is of a newer format.
         StorageError: the disk refuses; what was done so far is safe, run it again.
     """
     folder = RecordingFolder(path)
     if not folder.path.is_dir():
-        raise ManifestError(f"{folder.path} is no folder of a recording")
+        there = "is no folder of a recording" if folder.path.exists() else "does not exist"
+        raise NoRecordingError(f"{folder.path} {there}; `kiterec ls` lists the recordings of a folder")
     try:
         lock = FolderLock(folder.path).acquire()
     except SetupError as error:

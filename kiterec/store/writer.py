@@ -144,7 +144,8 @@ class RecordingWriter:
             SetupError: another recorder uses the label, or the folder cannot be written.
         """
         options = options or StoreOptions()
-        for name in (label, *connections):
+        check_connection_name(label, what="label")
+        for name in connections:
             check_connection_name(name)
         locks: list[FolderLock] = []
         folder: RecordingFolder | None = None

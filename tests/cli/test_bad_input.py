@@ -104,16 +104,59 @@ def test_a_port_in_use_is_named(run: Run) -> None:
         refused(run("simulate", "--port", str(port)), code=1, says=f"port {port} of 127.0.0.1 is in use")
 
 
-@pytest.mark.parametrize("verb", ["info", "ticks", "replay"])
-def test_a_file_that_is_no_recording_is_named(run: Run, tmp_path: Path, verb: str) -> None:
-    stranger = tmp_path / "notes.txt"
-    stranger.write_text("buy low")
-    refused(run(verb, stranger), code=1, says=str(stranger))
+READERS = [
+    ("info",), ("ticks",), ("ticks", "--cache", "ticks.parquet"), ("candles",), ("report",),
+    ("verify",), ("replay",),
+    ("cut", "-o", "out"), ("export", "-o", "ticks.csv"), ("merge", "other", "-o", "out"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("verb", ["info", "ticks", "replay"])
-def test_a_path_that_is_not_there_is_named(run: Run, tmp_path: Path, verb: str) -> None:
-    refused(run(verb, tmp_path / "nowhere"), code=1, says="nowhere")
+@pytest.mark.parametrize("words", READERS)
+def test_a_path_where_no_recording_is_ends_with_2_and_the_same_sentence_in_all_verbs(
+    run: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (stranger := tmp_path / "notes.txt").write_text("buy low")
+    (empty := tmp_path / "empty").mkdir()
+    verb, *rest = words
+    refused(
+        run(verb, tmp_path / "nowhere", *rest), code=2, says=f"{tmp_path / 'nowhere'} does not exist; `kite"
+    )
+    refused(
+        run(verb, stranger, *rest), code=2, says=f"{stranger} is no recording but a file; give the folder"
+    )
+    refused(run(verb, empty, *rest), code=2, says=f"{empty} is no recording: it has no recording.json")
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "empty"}
+
+
+@pytest.mark.parametrize("words", READERS)
+def test_a_folder_of_recordings_is_no_recording_and_one_is_named(
+    run: Run, recording: Path, words: tuple[str, ...]
+) -> None:
+    verb, *rest = words
+    line = refused(run(verb, recording.parents[1], *rest), code=2, says="such as")
+    assert str(recording) in line
+
+
+@pytest.mark.parametrize("verb", ["ls", "prune", "recover"])
+def test_a_folder_that_does_not_exist_ends_with_2(run: Run, verb: str) -> None:
+    refused(run(verb, "nowhere"), code=2, says="nowhere does not exist")
+
+
+def test_a_connection_that_is_not_there_is_named_with_those_that_are(run: Run, recording: Path) -> None:
+    code, out, err = run("cut", recording, "--connections", "main-0,main-7", "-o", "out")
+    assert (code, out) == (2, "")
+    assert "no connection 'main-7'; it has main-0, main-1, main-2" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("verb", ["ticks", "candles", "report"])
+def test_an_unknown_symbol_ends_with_2_in_all_verbs(run: Run, recording: Path, verb: str) -> None:
+    refused(run(verb, recording, "--instruments", "NSE:NOBODY"), code=2, says="NSE:NOBODY")
+
+
+def test_a_label_that_cannot_name_a_folder_is_called_a_label(run: Run, exchange: str, tmp_path: Path) -> None:
+    words = ("--instruments", "NSE:INFY", "--label", "my label/x", "--out", "out")
+    refused(run("record", "--url", exchange, *words), code=2, says="label 'my label/x' cannot name a folder")
+    assert nothing_in(tmp_path)
 
 
 @pytest.mark.parametrize("verb", ["info", "ticks", "replay"])
@@ -165,7 +208,7 @@ def test_an_impossible_setting_is_refused_before_anything_starts(
 ) -> None:
     url = () if "--url" in words else ("--url", "ws://127.0.0.1:1")
     code, out, err = run("record", *url, "--instruments", "408065", *words)
-    assert code in {1, 2}, err
+    assert code == 2, err
     assert not out
     assert len(err.splitlines()) == 1, err
     assert says in err

@@ -21,9 +21,8 @@ ASKED = ("candles", FIXTURE, "--every", "20s", "--instruments", "NSE:INFY")
 
 
 def test_the_table_has_prices_in_rupees_and_says_what_is_not_complete(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run,
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "140")
     code, out, _ = run(*ASKED)
     head, *lines = out.splitlines()
     assert code == 0

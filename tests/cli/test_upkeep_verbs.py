@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 from typing import TYPE_CHECKING
@@ -41,6 +42,11 @@ def test_a_killed_recording_is_readable_listed_and_recovered_once(run: Run, kill
     assert json.loads(out)["summary"]["ticks"] == entry["ticks"]
     ticks = json.loads(run("ticks", entry["path"], "--limit", "0", "--json")[1])
     assert len(ticks) == entry["ticks"]
+    for verb, place in (("ls", killed), ("info", entry["path"])):
+        code, out, err = run(verb, place)
+        assert code == 0
+        assert " unfinished " in out or "\nunfinished, " in out
+        assert f"recover {entry['path']}" in err
 
     assert "would be recovered" in run("recover", killed, "--dry-run")[1]
     assert json.loads(run("ls", killed, "--json")[1]) == [entry]
@@ -53,13 +59,23 @@ def test_a_killed_recording_is_readable_listed_and_recovered_once(run: Run, kill
     assert json.loads(run("ticks", entry["path"], "--limit", "0", "--json")[1]) == ticks
 
 
-def test_ls_shows_what_fits_the_terminal(run: Run, recording: Path) -> None:
-    code, out, _ = run("ls", recording.parents[1])
-    assert code == 0
+def test_ls_shows_what_fits_the_terminal_and_names_what_does_not(
+    run: Run, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = run("ls", recording.parents[1])
+    assert (code, err) == (0, "")
     head, row = out.splitlines()
     assert head.startswith("recording  ")
     assert row.startswith("date=")
-    assert max(len(head), len(row)) <= 80
+    assert head.split()[-4:] == ["connections", "frames", "ticks", "size"]
+    monkeypatch.setattr("kiterec.cli.tables.room", lambda: 60)
+    code, out, err = run("ls", recording.parents[1])
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= 60
+    assert err.startswith("no room for ")
+    shown = out.splitlines()[0]
+    for title in ("begin (IST)", "instruments", "connections", "frames", "ticks", "size"):
+        assert (title in shown) != (title in err), title
 
 
 def test_ls_names_a_recording_that_it_cannot_read(run: Run, tmp_path: Path) -> None:
@@ -75,7 +91,7 @@ def test_ls_names_a_recording_that_it_cannot_read(run: Run, tmp_path: Path) -> N
 def test_ls_of_no_folder_says_so(run: Run) -> None:
     code, out, err = run("ls")
     assert (code, out) == (2, "")
-    assert err.startswith("kiterec: recordings is no folder")
+    assert err.startswith("kiterec: recordings does not exist; give the folder")
 
 
 def test_an_empty_folder_has_no_recordings(run: Run, tmp_path: Path) -> None:
@@ -108,15 +124,6 @@ def test_verify_names_the_file_of_a_flipped_byte_and_ends_with_3(
     assert "error: connection=main-0/part-00000.parquet" in out
 
 
-@pytest.mark.parametrize("name", ["nowhere", "notes.txt"])
-def test_verify_of_no_recording_is_one_line(run: Run, tmp_path: Path, name: str) -> None:
-    (tmp_path / "notes.txt").write_text("buy low")
-    code, out, err = run("verify", tmp_path / name)
-    assert (code, out) == (1, "")
-    assert err.startswith("kiterec: ")
-    assert name in err
-
-
 def test_cut_makes_a_smaller_recording_and_refuses_to_overwrite(
     run: Run, recording: Path, tmp_path: Path
 ) -> None:
@@ -132,6 +139,40 @@ def test_cut_makes_a_smaller_recording_and_refuses_to_overwrite(
     assert (code, text) == (2, "")
     assert err.startswith("kiterec: ")
     assert "exists" in err
+
+
+def test_info_says_in_words_what_a_recording_was_made_from(run: Run, recording: Path, tmp_path: Path) -> None:
+    words = (
+        "--from",
+        "00:00",
+        "--instruments",
+        "NSE:INFY",
+        "--connections",
+        "main-0,main-1,main-2",
+        "-o",
+        "one",
+    )
+    assert run("cut", recording, *words)[0] == 0
+    (line,) = (line for line in run("info", "one")[1].splitlines() if "made from" in line)
+    assert f"cut of {recording.name}, from " in line
+    assert line.endswith(" IST, connections main-0, main-1, main-2, 1 instrument")
+    assert run("merge", recording, "one", "--dedupe", "-o", "both")[0] == 0
+    (line,) = (line for line in run("info", "both")[1].splitlines() if "made from" in line)
+    assert f"merge of {recording.name}, one, equal packets once" in line
+
+
+@pytest.mark.parametrize("verb", ["ticks", "candles"])
+def test_a_span_outside_of_the_recording_is_told_with_what_there_is(
+    run: Run, recording: Path, verb: str
+) -> None:
+    for span in (("--to", "2020-01-01T09:15"), ("--from", "2099-01-01T09:15")):
+        code, out, err = run(verb, recording, *span, "--json")
+        assert (code, out) == (0, "[]\n")
+        assert re.search(r"nothing was received .* has \d{4}-\d\d-\d\d .* to .* IST", err), err
+    assert run(verb, recording, "--from", "2020-01-01T09:15", "--json")[2] == ""
+    code, out, err = run(verb, recording, "--from", "10:00", "--to", "09:00")
+    assert (code, out) == (2, "")
+    assert "'10:00' is not before --to '09:00'" in " ".join(err.split())
 
 
 def test_cut_of_a_time_that_is_none_is_wrong_usage(run: Run, recording: Path, tmp_path: Path) -> None:
@@ -193,17 +234,36 @@ def test_export_writes_what_ticks_shows(run: Run, recording: Path, tmp_path: Pat
 def test_export_takes_a_file_and_a_time_for_to(run: Run, recording: Path, tmp_path: Path) -> None:
     words = ("export", recording, "--to", tmp_path / "ticks.parquet", "--to")
     code, out, err = run(*words, "2020-01-01T09:15", "--json")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert "nothing was received" in err
     assert json.loads(out)["rows"] == 0
     code, _, err = run(*words, tmp_path / "more.csv")
     assert code == 2
     assert "one file" in err
 
 
+def test_export_takes_its_file_as_cut_and_merge_do_and_to_is_then_a_time(
+    run: Run, recording: Path, tmp_path: Path
+) -> None:
+    words = ("export", recording, "-o", tmp_path / "ticks.parquet")
+    code, out, err = run(*words, "--to", "23:59:59.999", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["rows"] == json.loads(run("info", recording, "--json")[1])["summary"]["ticks"]
+    code, _, err = run(*words)
+    assert code == 2
+    assert "--overwrite" in err
+    code, _, err = run(*words, "--to", "noon", "--overwrite")
+    assert code == 2
+    assert "'noon' is no time" in err
+    assert run(*words, "--overwrite")[0] == 0
+    assert run("export", recording)[0] == 2
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (("--to", "ticks.xls"), "ends with no known format"),
+        (("--out", "ticks"), "name one with --format"),
         (("--to", "x.csv", "--columns", "bid"), "no column 'bid'"),
         (("--to", "x.csv", "--instruments", "NSE:NOBODY"), "NSE:NOBODY"),
         (("--to", "nowhere/x.csv"), "nowhere"),

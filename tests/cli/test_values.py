@@ -10,7 +10,7 @@ import pytest
 
 from kiterec.cli import amounts, parameters
 from kiterec.cli.live_view import live_text
-from kiterec.cli.tables import Column, table
+from kiterec.cli.tables import Column, fit
 from kiterec.clock import to_ns
 from kiterec.feed.health import Health, HealthStatus
 from kiterec.record.status import ConnectionStatus, RecordStatus
@@ -85,19 +85,41 @@ def test_an_instant_is_shown_as_the_clock_in_india_shows_it() -> None:
     assert amounts.ist_instant(NS) == "2026-01-05 10:00:00.000"
 
 
-def test_a_table_drops_columns_that_have_no_room_and_never_cuts_a_cell() -> None:
+def test_a_table_drops_columns_that_have_no_room_and_never_cuts_a_number() -> None:
     columns = [Column("name", left=True), Column("price", 1), Column("comment", 2, left=True)]
     rows = [{"name": "INFY", "price": "1,500.00", "comment": "a long comment"}]
-    assert table(rows, columns, width=80) == (
-        "name     price  comment\nINFY  1,500.00  a long comment"
-    )  # every line ends with its text
-    assert table(rows, columns, width=20) == "name     price\nINFY  1,500.00"
-    assert table(rows, columns, width=3) == "name\nINFY"
+    whole = "name     price  comment\nINFY  1,500.00  a long comment"  # every line ends with its text
+    assert fit(rows, columns, width=80) == (whole, [])
+    assert fit(rows, columns, width=None) == (whole, [])
+    assert fit(rows, columns, width=20) == ("name     price\nINFY  1,500.00", ["comment"])
+    assert fit(rows, columns, width=3) == ("name\nINFY", ["price", "comment"])
+
+
+@pytest.mark.parametrize(
+    ("keeps", "shown"), [("begin", "recordings/o…"), ("end", "…ber/the-last"), ("both", "record…e-last")]
+)
+def test_a_table_shortens_long_texts_before_it_drops_a_column(keeps: str, shown: str) -> None:
+    columns = [Column("path", left=True, least=8, keeps=keeps), Column("price", 1)]
+    rows = [{"path": "recordings/october/the-last", "price": "1,500.00"}, {"path": "x", "price": "2.00"}]
+    fitted = fit(rows, columns, width=23)
+    assert fitted.hidden == []
+    assert fitted.text.splitlines()[1] == f"{shown}  1,500.00"
+    assert "the-last" in fit(rows, columns, width=None).text
+
+
+def test_how_long_a_text_is_does_not_decide_which_columns_are_shown() -> None:
+    columns = [Column("symbol", left=True, least=10), Column("last"), Column("volume", 1), Column("oi", 2)]
+    numbers = {"last": "1,500.00", "volume": "1,000", "oi": "7"}
+    heads = {
+        fit([{"symbol": symbol, **numbers}], columns, width=30).text.split("\n")[0].split()[1:][-1]
+        for symbol in ("A", "A" * 10, "A" * 200)
+    }
+    assert heads == {"volume"}
 
 
 def test_a_column_without_content_is_left_out() -> None:
     columns = [Column("name"), Column("oi", 1)]
-    assert table([{"name": "INFY", "oi": ""}], columns, width=80) == "name\nINFY"
+    assert fit([{"name": "INFY", "oi": ""}], columns, width=80) == ("name\nINFY", [])
 
 
 @pytest.mark.parametrize("width", [80, 40])
