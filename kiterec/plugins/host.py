@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from kiterec.plugins.batches import Recorded, frames_and_events
+from kiterec.plugins.file_plugins import options_of
 from kiterec.plugins.loading import load_plugin
 from kiterec.plugins.runner import PluginStats, Runner
 
@@ -56,7 +57,7 @@ class PluginHost:
         self._backlog_bytes = backlog_bytes
         self._batch_interval_s = batch_interval_s
         self._runners = [
-            Runner(name, load_plugin(name, (options or {}).get(name)), backlog_bytes=backlog_bytes)
+            Runner(name, load_plugin(name, options_of(name, options or {})), backlog_bytes=backlog_bytes)
             for name in dict.fromkeys(names)
         ]
         self._rows: deque[Recorded] = deque()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pluggy
 
 from kiterec.errors import PluginError
+from kiterec.plugins.file_plugins import implemented_hooks, load_file, read_file_name
 from kiterec.plugins.hookspecs import HOOKS, PROJECT, HookSpecs
 
 if TYPE_CHECKING:
@@ -63,7 +61,8 @@ def load_plugin(name: str, options: Mapping[str, Any] | None = None) -> pluggy.P
 
     Args:
         name: of an entry point, or `package.module:attribute`, or a file as `path.py` or `path.py:attribute`.
-            The attribute may be dotted; without one the module itself is the plugin.
+            The attribute may be dotted; without one the module itself is the plugin, or the only class with
+            hooks in a file that has none itself.
         options: keyword arguments for a plugin that is a class.
 
     Returns:
@@ -81,9 +80,8 @@ def _load(name: str) -> object:
     try:
         if name in known:
             return known[name].load()
-        path, _, attribute = name.partition(".py:") if ".py:" in name else (name.removesuffix(".py"), "", "")
-        if name.endswith(".py") or ".py:" in name:
-            return _attribute(_module_of_file(Path(path + ".py")), attribute)
+        if (file := read_file_name(name)) is not None:
+            return load_file(file)
         if ":" in name:
             return EntryPoint(name, name, PROJECT).load()
     except PluginError:
@@ -94,25 +92,6 @@ def _load(name: str) -> object:
         f"no plugin is called {name!r}; known are {', '.join(sorted(known))}; "
         "a plugin can also be named as package.module:attribute or as a file, such as my_plugin.py"
     )
-
-
-def _module_of_file(path: Path) -> object:
-    if not path.is_file():
-        raise PluginError(f"plugin file {path} does not exist")
-    spec = importlib.util.spec_from_file_location(f"kiterec_plugin_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise PluginError(f"plugin file {path} is no Python module")
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses and pickles look their module up by name.
-    sys.modules[module.__name__] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def _attribute(found: object, dotted: str) -> object:
-    for part in dotted.split(".") if dotted else ():
-        found = getattr(found, part)
-    return found
 
 
 def _instance(name: str, found: object, options: Options) -> object:
@@ -158,7 +137,7 @@ def _describe(point: EntryPoint) -> PluginInfo:
     try:
         loaded = _load(point.name)
         summary = (inspect.getdoc(loaded) or "").partition("\n")[0]
-        hooks = tuple(name for name in HOOKS if hasattr(getattr(loaded, name, None), f"{PROJECT}_impl"))
+        hooks = implemented_hooks(loaded)
     except PluginError as error:
         problem = str(error)
     return PluginInfo(

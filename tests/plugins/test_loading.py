@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kiterec.errors import PluginError
-from kiterec.plugins import describe_plugins
+from kiterec.plugins import PluginHost, describe_plugins
+from kiterec.plugins.file_plugins import options_of
 from kiterec.plugins.loading import load_plugin
 
 if TYPE_CHECKING:
@@ -60,6 +61,55 @@ def test_a_plugin_that_cannot_be_used_is_refused_before_anything_starts(
 ) -> None:
     with pytest.raises(PluginError, match=sentence):
         load_plugin(f"{HERE}:{attribute}")
+
+
+ONE = """
+from kiterec.plugins import PluginHost, hookimpl
+
+class Alert:
+    def __init__(self, *, limit=1):
+        self.limit = limit
+
+    @hookimpl
+    def kiterec_frames(self, batch): pass
+"""
+
+
+def test_the_only_class_with_hooks_of_a_file_is_the_plugin(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(ONE)
+    assert type(load_plugin(str(path), {"limit": 5}).get_plugins().pop()).__name__ == "Alert"
+    path.write_text(ONE + ONE.replace("Alert", "Other"))
+    with pytest.raises(PluginError, match=r"2 classes with hooks; name .*mine\.py:Alert or .*mine\.py:Other"):
+        load_plugin(str(path))
+    path.write_text("limit = 5\n")
+    with pytest.raises(PluginError, match="implements no hook"):
+        load_plugin(str(path))
+
+
+@pytest.mark.parametrize(
+    ("used", "table", "fits"),
+    [
+        ("mine.py:Alert", "mine.py:Alert", True),
+        ("mine.py:Alert", "mine.py", True),
+        ("mine.py", "mine.py:Alert", True),
+        ("./mine.py", "mine.py", True),
+        ("mine.py:Alert", "mine.py:Other", False),
+        ("mine.py", "other.py", False),
+    ],
+)
+def test_options_of_a_file_are_found_under_each_of_its_names(used: str, table: str, fits: bool) -> None:
+    assert options_of(used, {table: {"limit": 5}}) == ({"limit": 5} if fits else {})
+
+
+def test_options_that_are_given_twice_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(ONE)
+    options = {f"{path}:Alert": {"limit": 5}, f"{path}:Other": {}}
+    with pytest.raises(PluginError, match=r"has options under .*:Alert and .*:Other; keep one"):
+        PluginHost([str(path)], options)
+    with pytest.raises(PluginError, match=r"does not take these options: .*'colour'; it takes limit"):
+        PluginHost([f"{path}:Alert"], {str(path): {"colour": "red"}})
 
 
 def test_a_module_or_file_that_is_not_there_is_told() -> None:
