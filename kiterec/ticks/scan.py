@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from kiterec.ticks.schema import Prices
     from kiterec.wire.segments import SegmentTable
 
+MAX_INSTRUMENT_TOKEN: Final = 0xFFFF_FFFF
+
 TICKS_AT_ONCE: Final = 1 << 15
 """Rows of a decoded table: 8 MB with all columns, so that its memory is used again by the next one."""
 
@@ -181,13 +183,20 @@ def tokens_of(symbols: Iterable[str | int], dump_path: Path) -> NDArray[np.uint3
     """Give the tokens of the asked instruments, by the recording's own dump.
 
     Raises:
-        SetupError: a symbol is unknown, or there is no dump to look it up in.
+        SetupError: a symbol is unknown, there is no dump to look it up in, or a token is impossible.
     """
     asked = [symbols] if isinstance(symbols, (str, int)) else list(symbols)
     if all(isinstance(word, int) or word.isdecimal() for word in asked):
-        return np.array([int(word) for word in asked], np.uint32)
+        return _as_tokens(asked)
     if not dump_path.is_file():
         raise SetupError(
             f"{dump_path.parent} has no instrument dump to look names up in; give instrument_tokens"
         )
     return np.array(InstrumentDump.from_parquet(dump_path).select(asked), np.uint32)
+
+
+def _as_tokens(words: Iterable[str | int]) -> NDArray[np.uint32]:
+    tokens = [int(word) for word in words]
+    if wrong := [token for token in tokens if not 0 < token <= MAX_INSTRUMENT_TOKEN]:
+        raise SetupError(f"{wrong[0]} is no instrument_token, expected 1 to {MAX_INSTRUMENT_TOKEN:,}")
+    return np.array(tokens, np.uint32)

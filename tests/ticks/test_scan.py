@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -15,12 +16,9 @@ from kiterec.clock import to_ns
 from kiterec.errors import ManifestError, SetupError
 from kiterec.ticks.decode import decode
 from kiterec.ticks.last_prices import last_prices
-from kiterec.ticks.scan import scan_ticks
+from kiterec.ticks.scan import scan_ticks, tokens_of
 from kiterec.ticks.schema import TICK_SCHEMA, tick_schema
 from tests.ticks.recordings import GRID, START, TOKENS, being_written, instant, record, rows
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DEADLINE_S = 60
 
@@ -228,3 +226,9 @@ def test_a_misspelt_symbol_names_the_closest(recording: Path) -> None:
 def test_a_time_without_zone_is_refused(recording: Path) -> None:
     with pytest.raises(ValueError, match="has no time zone"):
         scan_ticks(recording, begin=START.replace(tzinfo=None))
+
+
+@pytest.mark.parametrize("token", [-5, 0, 99_999_999_999, "99999999999"])
+def test_an_impossible_token_is_refused_in_a_sentence(token: int | str) -> None:
+    with pytest.raises(SetupError, match="is no instrument_token, expected 1 to"):
+        tokens_of([token], Path("nowhere"))
