@@ -143,9 +143,9 @@ def test_answers_are_of_the_replays_instant(market, ticks) -> None:
     token = market.instrument_tokens[3]
     server = ReplayServer(market, speed=1, paused=True, wait_for_clients=0)
     with BackgroundReplay(server) as background:
-        reached = background.wait(lambda: server.seek(position_s=70), timeout=DEADLINE_S)
-        assert reached == 70
-        until = market.start_ns + 70 * 10**9
+        reached = background.wait(lambda: server.seek(position_s=70.3), timeout=DEADLINE_S)
+        assert reached == 70.3
+        until = market.start_ns + 70_300_000_000
         mine = ticks.filter(
             (pl.col("instrument_token") == token)
             & (pl.col("received_at") < pl.lit(until).cast(ticks.schema["received_at"]))
@@ -154,7 +154,9 @@ def test_answers_are_of_the_replays_instant(market, ticks) -> None:
         assert kite.ltp([token])[str(token)]["last_price"] == mine["last_price"][-1]
         found = kite.historical_data(token, *DAY, "minute")
         assert len(found) == 2
-        assert found[-1]["close"] in mine["last_price"].to_list()
+        assert found[-1]["close"] == mine["last_price"][-1]
+        rise = mine["volume_traded"][-1] - mine["volume_traded"][0]
+        assert sum(each["volume"] for each in found) == rise
         assert kite.quote(["NSE:NIFTY 50", token])[str(token)]["volume"] == mine["volume_traded"][-1]
 
 
