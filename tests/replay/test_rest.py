@@ -143,9 +143,9 @@ def test_answers_are_of_the_replays_instant(market, ticks) -> None:
     token = market.instrument_tokens[3]
     server = ReplayServer(market, speed=1, paused=True, wait_for_clients=0)
     with BackgroundReplay(server) as background:
-        reached = background.wait(lambda: server.seek(position_s=70.3), timeout=DEADLINE_S)
-        assert reached == 70.3
-        until = market.start_ns + 70_300_000_000
+        reached = background.wait(lambda: server.seek(position_s=71.3), timeout=DEADLINE_S)
+        assert reached == 71.3
+        until = market.start_ns + 71_300_000_000
         mine = ticks.filter(
             (pl.col("instrument_token") == token)
             & (pl.col("received_at") < pl.lit(until).cast(ticks.schema["received_at"]))
