@@ -95,6 +95,8 @@ class SubscribedView:
         mode = self._modes[batch.instrument[first:last]]
         recorded = packets.length[first:last]
         if self._only_full:
+            if mode.all() and packets.intact[begin:end].all():
+                return _all_untouched(batch, begin, end)
             # Nothing is cut, so nobody has to know what changed.
             return _assemble(batch, begin, end, mode != 0, recorded)
         chosen = (mode & batch.sendable()[first:last]) != 0
@@ -117,6 +119,14 @@ class SubscribedView:
         offset = known * rows.shape[1]
         frames = join_packets(rows.reshape(-1), offset, length[known], np.zeros(len(known), np.int64))
         return frames[0] if frames else None
+
+
+def _all_untouched(batch: MarketBatch, begin: int, end: int) -> dict[int, bytes | str]:
+    """Give all texts and all frames that hold packets, as recorded."""
+    frames = np.flatnonzero(np.diff(batch.packets.begin[begin : end + 1])) + begin
+    out: dict[int, bytes | str] = {row: batch.message(row) for row in frames.tolist()}
+    texts = {row: text for row, text in batch.texts.items() if begin <= row < end}
+    return dict(sorted((out | texts).items())) if texts else out
 
 
 def _assemble(

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kiterec.ticks.find import find_packets
+from kiterec.replay.packet_runs import find_runs
+from kiterec.ticks.find import binary_buffers, find_packets
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -66,18 +67,33 @@ def locate_packets(payloads: Payloads, *, binary: npt.NDArray[np.bool_] | None =
         payloads: the messages.
         binary: which of them are frames; None for all.
     """
-    found = find_packets(payloads, binary=binary)
     messages = len(payloads)
     intact = np.ones(messages, np.bool_)
+    runs = find_runs(payloads, binary=intact if binary is None else binary)
+    if runs is not None:
+        data, _, _ = binary_buffers(payloads)
+        return _batch(data, *runs, intact=intact)
+    found = find_packets(payloads, binary=binary)
     intact[found.bad_frames] = False
     found = found.known()
+    return _batch(found.data, found.frame, found.offset, found.length, intact=intact)
+
+
+def _batch(
+    data: npt.NDArray[np.uint8],
+    message: npt.NDArray[np.int64],
+    offset: npt.NDArray[np.int64],
+    length: npt.NDArray[np.int64],
+    *,
+    intact: npt.NDArray[np.bool_],
+) -> PacketBatch:
     return PacketBatch(
-        data=found.data,
-        message=found.frame,
-        offset=found.offset,
-        length=found.length,
-        token=windows(found.data, found.offset, 4).view(">u4")[:, 0].astype(np.uint32),
-        begin=_begins(found.frame, messages),
+        data=data,
+        message=message,
+        offset=offset,
+        length=length,
+        token=windows(data, offset, 4).view(">u4")[:, 0].astype(np.uint32),
+        begin=_begins(message, len(intact)),
         intact=intact,
     )
 

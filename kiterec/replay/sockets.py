@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-from websockets.asyncio.server import ServerConnection, broadcast
+from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from kiterec.replay.rest.body_reader import BodyReader
+from kiterec.replay.wire_frames import WireFrames
 
 if TYPE_CHECKING:
     from kiterec.replay.admission import Admission, Ticket
@@ -40,8 +41,10 @@ class KiteConnection(ServerConnection):
             super().data_received(data)
 
     def push(self, message: bytes | str) -> None:
-        """Send a message into the transport's buffer; `Client` bounds how full that gets."""
-        broadcast([self], message)
+        """Send a message into the transport's buffer; `Outlet` bounds how full that gets."""
+        # Past the library's own sending: that would copy a frame once for every client.
+        if self.protocol.state is State.OPEN:
+            self.transport.write(self.room.frames.on_the_wire(message))
 
     def nudge(self) -> None:
         """Send a ping."""
@@ -112,6 +115,7 @@ class Room:
         self._limit = limit
         self._sockets: set[KiteConnection] = set()
         self._goodbyes: set[asyncio.Task[None]] = set()
+        self.frames = WireFrames()
 
     def connection_class(self) -> type[KiteConnection]:
         """Give the class of connections that are in this room."""
