@@ -56,7 +56,9 @@ class Chronicle:
             case Lost(reason=reason):
                 self._is_news(name, reason)
                 logger.warning("connection=%s %s", name, reason)
-            case Refused(reason=reason):
+            case Refused(reason=reason, status=status):
+                if status == HTTPStatus.FORBIDDEN:
+                    self._forget_if_again(name, reason)
                 level = logging.WARNING if self._is_news(name, reason) else logging.DEBUG
                 logger.log(level, "connection=%s %s", name, reason)
             case RetryIn(reason=reason) if self._is_news(name, reason):
@@ -84,6 +86,11 @@ class Chronicle:
             having.discard(name)
             if not having:
                 del self._told[key]
+
+    def _forget_if_again(self, name: str, reason: str) -> None:
+        """Let a 403 be told again that a connection had before: it was another access token this time."""
+        if name in self._told.get((account_of(name), reason), ()):
+            del self._told[account_of(name), reason]
 
     def _is_news(self, name: str, reason: str) -> bool:
         """Note what is the matter with a connection; tell whether its account did not have that reason."""

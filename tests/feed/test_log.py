@@ -108,6 +108,20 @@ def test_a_refusal_is_told_once_for_each_account(
     assert sorted(line.partition("-")[0] for line in told) == ["connection=a", "connection=b"]
 
 
+def test_another_access_token_that_is_refused_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Exchange() as exchange:
+            exchange.tokens = set()
+            async with TickerManager([account()], quick(exchange.url, max_connections=3)) as manager:
+                for number in range(2):
+                    with pytest.raises(AuthError):
+                        await manager.ready()
+                    assert len(warnings(caplog, "refused the access token")) == number + 1
+                    manager.set_access_token("main", "another")
+
+    run(main())
+
+
 def test_a_cause_is_named_once_for_all_its_connections() -> None:
     down = {f"main-{slot}": stats(State.WAITING, age=None) for slot in range(2)}
     down["main-1"] = stats(State.CONNECTING, age=None)
