@@ -33,7 +33,7 @@ def record_until_stopped(config: RecordConfig, *, live: bool) -> RecordResult:
 
 def broken_off(out: Path) -> str:
     """Say what is left when a recorder is not let to finish."""
-    return f"broken off, the recording is unfinished; {command('recover', out)} seals it"
+    return f"broken off; where the recording is unfinished, {command('recover', out)} seals it"
 
 
 async def _run(config: RecordConfig, *, live: bool) -> RecordResult:

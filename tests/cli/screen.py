@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 ESCAPE = re.compile(r"\x1b\[(\??\d*)([A-Za-z])|\x1b\[[\d;]*m")
 CTRL_C = b"\x03"
-CONTROLLED = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+CONTROLLED = (
+    "import fcntl, os, sys, termios\n"
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n"
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
 """Makes the terminal the one whose Ctrl-C is a signal, then becomes the command."""
 
 

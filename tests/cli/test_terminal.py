@@ -58,7 +58,7 @@ def test_a_second_signal_breaks_off_with_what_to_do_next(exchange: str, tmp_path
     keys = ((LIVE_HEADER, CTRL_C), ("the plugin waits", CTRL_C))
     code, written = on_terminal("record", *words, width=80, keys_after=keys)
     assert code == 130, written
-    assert "broken off, the recording is unfinished" in written
+    assert "kiterec: broken off; where the recording is unfinished, " in written
     assert re.search(rf"recover {re.escape(str(tmp_path / 'out'))}", written)
     assert written.rstrip().endswith("\x1b[?25h")
     assert "Traceback" not in written
