@@ -17,6 +17,7 @@ PART: Final = ".parquet"
 JOURNAL: Final = ".arrows"
 DRAFT: Final = ".parquet.tmp"
 DAMAGED: Final = ".damaged"
+TORN: Final = ".torn"
 INSTRUMENTS_NAME: Final = "instruments.parquet"
 _NAME: Final = re.compile(r"part-(\d{5,9})(\.parquet|\.arrows|\.parquet\.tmp)\Z")
 _CONNECTION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")

@@ -16,6 +16,7 @@ from kiterec.store.folder import (
     DRAFT,
     JOURNAL,
     PART,
+    TORN,
     RecordingFolder,
     find_recordings,
 )
@@ -24,6 +25,8 @@ from kiterec.store.manifest import Manifest, Status, is_of_newer_format, save_ma
 from kiterec.store.sealer import (
     Sealed,
     check_against_journal,
+    check_sha256,
+    copy_end,
     describe_part,
     examine_journal,
     retire_journal,
@@ -151,7 +154,7 @@ class _Recovery:
             if PART in suffixes and self.manifest.part(connection, number) is None:
                 self._list_part(connection, number, has_journal=JOURNAL in suffixes)
             elif PART in suffixes and JOURNAL in suffixes:
-                self._drop_journal(connection, number, is_noted=True)
+                self._drop_listed(connection, number)
             elif JOURNAL in suffixes:
                 self._seal(connection, number)
             if DRAFT in suffixes:
@@ -163,9 +166,12 @@ class _Recovery:
             sealed = examine_journal(journal, connection, number)
         else:
             sealed = seal(self.folder, connection, number, files=self.files)
+            self._keep_torn_end(journal, sealed)
             note_sealed(self.manifest, self.folder, connection, number, sealed)
             save_manifest(self.folder.path, self.manifest, files=self.files)
             retire_journal(self.folder, connection, number, damaged=bool(sealed.damage), files=self.files)
+        if self.dry_run:
+            self._keep_torn_end(journal, sealed)
         self._report_sealed(journal, sealed)
         self.report.torn_bytes += sealed.torn_bytes
         self.report.changed = True
@@ -199,14 +205,38 @@ class _Recovery:
         if has_journal:
             self._drop_journal(connection, number, is_noted=False)
 
+    def _drop_listed(self, connection: str, number: int) -> None:
+        """The part was read back when it was listed; its journal goes only if that still holds."""
+        part = self.folder.file(connection, number, PART)
+        entry = self.manifest.part(connection, number)
+        try:
+            check_against_journal(part, self.folder.file(connection, number, JOURNAL), may_have_more=True)
+            check_sha256(part, "" if entry is None else entry.sha256)
+        except CorruptPartError as error:
+            self._set_aside(part, str(error))
+            self._seal(connection, number)
+        else:
+            self._drop_journal(connection, number, is_noted=True)
+
+    def _keep_torn_end(self, journal: Path, sealed: Sealed) -> None:
+        """Keep the bytes behind the last whole batch: a flipped bit of a length looks like a torn end."""
+        begin = journal.stat().st_size - sealed.torn_bytes
+        if sealed.damage or not begin or not sealed.torn_bytes:
+            return  # a journal with damage is kept as a whole; one without a header has no rows
+        kept = journal.with_name(journal.name + TORN + DAMAGED)
+        if not self.dry_run:
+            copy_end(journal, kept, begin, files=self.files)
+        self.report.kept.append(self._name(kept))
+
     def _drop_journal(self, connection: str, number: int, *, is_noted: bool) -> None:
-        """The part is listed, so it was read back; a journal with damage is kept beside it."""
+        """The part holds what the journal does; a journal with damage is kept beside it."""
         journal = self.folder.file(connection, number, JOURNAL)
         found = examine_journal(journal, connection, number)
         part = self.manifest.part(connection, number)
         if is_noted or (part and (found.entry is None or found.entry.last_seq < part.last_seq)):
             found.torn_bytes = 0  # counted before, or what is torn here is whole in the part
         found.entry = None
+        self._keep_torn_end(journal, found)
         note_sealed(self.manifest, self.folder, connection, number, found)
         self._save()
         if not self.dry_run:
@@ -226,6 +256,7 @@ class _Recovery:
 
     def _set_aside(self, path: Path, problem: str) -> None:
         self._problem(problem)
+        self._save()
         if not self.dry_run:
             self.files.rename(path, path.with_name(path.name + DAMAGED))
             self.files.sync_folder(path.parent)
@@ -242,8 +273,11 @@ class _Recovery:
 
     def _look_for_missing_parts(self) -> None:
         for part in self.manifest.parts:
-            if not self.folder.file(part.connection, part.number, PART).exists():
+            path = self.folder.file(part.connection, part.number, PART)
+            if not path.exists():
                 self._problem(f"{part.connection} part {part.number} with {part.counts.rows} rows is missing")
+            elif (size := path.stat().st_size) != part.bytes and self._name(path) not in self.report.kept:
+                self._problem(f"{path} has {size:,} bytes where {part.bytes:,} are listed")
 
     def _conclude(self, *, is_altered: bool) -> None:
         manifest, report = self.manifest, self.report

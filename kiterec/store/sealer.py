@@ -136,6 +136,20 @@ def retire_journal(
         files.delete(journal)
 
 
+def copy_end(journal: Path, target: Path, begin: int, *, files: Files = FILES) -> None:
+    """Copy a journal's bytes from `begin` on into a file of their own, and sync it."""
+    with storage_errors("read", journal), journal.open("rb") as source:
+        source.seek(begin)
+        file = files.create(target, anew=True)
+        try:
+            while chunk := source.read(1 << 20):
+                files.append(file, [chunk])
+            files.sync(file)
+        finally:
+            files.close(file)
+    files.sync_folder(target.parent)
+
+
 def compare(part: Path, journal: Path, *, may_have_more: bool = False) -> str:
     """Say how a part differs from the valid rows of its journal; empty: not at all.
 
@@ -180,6 +194,16 @@ def sha256_of(path: Path) -> str:
     """Give the sha256 of a file, hexadecimal."""
     with storage_errors("read", path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(part: Path, expected: str) -> None:
+    """Refuse a part that is not, byte for byte, what the manifest lists.
+
+    Raises:
+        CorruptPartError: its sha256 is another one.
+    """
+    if sha256_of(part) != expected:
+        raise CorruptPartError(f"{part} has another sha256 than the manifest says")
 
 
 class _Writing(NamedTuple):

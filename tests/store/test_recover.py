@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kiterec.errors import ManifestError, SetupError
-from kiterec.store.folder import DAMAGED, DRAFT, JOURNAL, PART, find_recordings
+from kiterec.store.folder import DAMAGED, DRAFT, JOURNAL, PART, TORN, find_recordings
 from kiterec.store.lock import FolderLock
-from kiterec.store.manifest import MANIFEST_NAME, Status
+from kiterec.store.manifest import MANIFEST_NAME, Manifest, Status, save_manifest
 from kiterec.store.recover import find_unfinished, recover
 from kiterec.store.sealer import seal
+from kiterec.store.sealing import note_sealed
 from tests.store.die_between import ROWS
 from tests.store.recordings import (
     CrashError,
@@ -256,7 +257,7 @@ def test_a_recording_that_is_being_written_is_refused_and_not_found(tmp_path: Pa
 def test_no_recording_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=MANIFEST_NAME):
         recover(tmp_path)
-    with pytest.raises(ManifestError, match="no folder"):
+    with pytest.raises(ManifestError, match="does not exist"):
         recover(tmp_path / "nowhere")
 
 
@@ -267,3 +268,56 @@ def test_several_parts_of_a_connection_are_recovered_in_order(tmp_path: Path) ->
     recover(folder.path)
     assert [(part.number, part.first_seq) for part in folder.manifest().parts] == [(0, 0), (1, 20)]
     assert [seq for _, seq, *_ in transcript(folder.path)] == list(range(25))
+
+
+@pytest.mark.parametrize("dry_run", [False, True], ids=["for good", "after a dry run"])
+def test_a_journal_is_kept_until_its_listed_part_has_been_read_again(tmp_path: Path, dry_run: bool) -> None:
+    folder = journal_folder(tmp_path / "r", batches=20, rows=50)
+    expected = transcript(folder.path)
+    manifest = folder.manifest()
+    note_sealed(manifest, folder, "main-0", 0, seal(folder, "main-0", 0))
+    save_manifest(folder.path, manifest)  # the writer dies before it deletes the journal
+    part = folder.file("main-0", 0, PART)
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    part.write_bytes(content)
+    planned = recover(folder.path, dry_run=True) if dry_run else None
+    report = recover(folder.path)
+    assert planned in (None, report)
+    assert report.status is Status.QUARANTINED
+    assert transcript(folder.path) == expected
+    assert part.with_name(part.name + DAMAGED).read_bytes() == content
+    assert not recover(folder.path).changed
+
+
+def test_a_listed_part_of_another_length_quarantines(tmp_path: Path) -> None:
+    folder = journal_folder(tmp_path / "r")
+    recover(folder.path)
+    part = folder.file("main-0", 0, PART)
+    part.write_bytes(part.read_bytes()[:-7])
+    report = recover(folder.path)
+    assert report.status is Status.QUARANTINED
+    assert "are listed" in report.problems[0]
+
+
+@pytest.mark.parametrize("batches", [1, 4])
+def test_the_bytes_of_a_torn_end_are_kept_because_a_flipped_length_looks_like_one(
+    tmp_path: Path, batches: int
+) -> None:
+    path = tmp_path / "r" / "connection=main-0" / "part-00000.arrows"
+    path.parent.mkdir(parents=True)
+    rows = make_rows(20)
+    size = 20 // batches
+    sizes = write_journal(path, [rows[at : at + size] for at in range(0, 20, size)])
+    save_manifest(tmp_path / "r", Manifest(label="test", connections=["main-0"]))
+    content = bytearray(path.read_bytes())
+    content[sizes[-2] + 5] ^= 0x40  # of the last batch's length
+    path.write_bytes(content)
+    planned = recover(tmp_path / "r", dry_run=True)
+    report = recover(tmp_path / "r")
+    assert report == planned
+    assert report.torn_bytes == sizes[-1] - sizes[-2]
+    kept = path.with_name(path.name + TORN + DAMAGED)
+    assert kept.read_bytes() == content[sizes[-2] :]
+    assert report.kept == [f"connection=main-0/{kept.name}"]
+    assert not recover(tmp_path / "r").changed
