@@ -50,7 +50,8 @@ def _one_run(data: NDArray[np.uint8], walk: Walk, which: NDArray[np.intp]) -> Fo
     before = np.cumsum(likely) - likely
     step = np.arange(int(likely.sum())) - np.repeat(before, likely)
     at = np.repeat(cursor, likely) + step * np.repeat(stride, likely)
-    differs = np.flatnonzero(read_words(data, at) != np.repeat(first, likely))
+    length = np.repeat(first, likely)
+    differs = np.flatnonzero(read_words(data, at) != length)
     held = likely
     if differs.size:
         # The first that differs in each frame ends its run.
@@ -58,8 +59,8 @@ def _one_run(data: NDArray[np.uint8], walk: Walk, which: NDArray[np.intp]) -> Fo
         held = likely.copy()
         np.minimum.at(held, owner, differs - before[owner])
         kept = step < np.repeat(held, likely)
-        step, at = step[kept], at[kept]
+        step, at, length = step[kept], at[kept], length[kept]
     number = np.repeat(walk.packet[which], held) + step
     walk.packet[which] += held
     walk.cursor[which] += held * stride
-    return Found(np.repeat(walk.frame[which], held), number, at + HEADER_BYTES, np.repeat(first, held))
+    return Found(np.repeat(walk.frame[which], held), number, at + HEADER_BYTES, length)

@@ -65,11 +65,12 @@ class Walk:
 
 def read_words(data: NDArray[np.uint8], offset: NDArray[np.int64]) -> NDArray[np.int64]:
     """Give the big-endian uint16 at each offset."""
-    return gather_numbers(data, offset, ">u2").astype(np.int64)
+    # Two gathers of bytes are faster than one of words that are not aligned.
+    return (data[offset].astype(np.int64) << 8) | data[offset + 1]
 
 
 def gather_numbers(data: NDArray[np.uint8], offset: NDArray[np.int64], dtype: str) -> NDArray[Any]:
-    """Give the number at each offset as a host integer of the same width; `dtype` is such as `>u2`."""
+    """Give the number at each offset as a host integer of the same width; `dtype` is such as `>u4`."""
     kind = np.dtype(dtype)
     if not offset.size:
         return np.empty(0, kind.newbyteorder("="))
