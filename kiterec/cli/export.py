@@ -23,7 +23,7 @@ KINDS: Final = ("parquet", "csv", "arrow", "duckdb")
 )  # fmt: skip
 @click.option(
     "--to", "ends", multiple=True, metavar="TIME|FILE",
-    help="Received before; IST. A file here is that of --out; both may be given.",
+    help="Received before; IST. A file is taken for that of --out.",
 )  # fmt: skip
 @click.option(
     "--format", "kind", type=click.Choice(KINDS),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = [
     Column("recording", left=True, least=24, keeps="end"), Column("state", 1, left=True),
-    Column("begin (IST)", 10, left=True), Column("span", 2), Column("instruments", 8),
+    Column("begin (IST)", 3, left=True), Column("span", 2), Column("instruments", 8),
     Column("connections", 9), Column("frames", 7), Column("ticks", 4), Column("size", 5),
 ]  # fmt: skip
 

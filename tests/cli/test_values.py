@@ -75,6 +75,11 @@ def test_a_size_is_shown_with_three_digits(count: float, text: str) -> None:
     assert amounts.size(count) == text
 
 
+@pytest.mark.parametrize(("count", "text"), [(0, "0 warnings"), (1, "1 warning"), (2_000, "2,000 warnings")])
+def test_one_of_something_is_singular(count: int, text: str) -> None:
+    assert amounts.counted(count, "warning") == text
+
+
 @pytest.mark.parametrize(("s", "text"), [(0.25, "0.2s"), (59.9, "59.9s"), (75, "1m 15s"), (3_900, "1h 05m")])
 def test_a_duration_is_shown_in_its_two_largest_units(s: float, text: str) -> None:
     assert amounts.seconds(s) == text
