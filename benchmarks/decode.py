@@ -35,9 +35,9 @@ FRAMES = 24
 PACKETS = 500
 SEED = 7
 WORKLOADS: dict[str, tuple[list[int], float]] = {
-    "full": ([184], 40),
-    "quote": ([44], 20),
-    "ltp": ([8], 10),
+    "full": ([184], 60),
+    "quote": ([44], 25),
+    "ltp": ([8], 12),
     # A connection with all modes and indices on it; no floor is promised.
     "mixed": ([184, 184, 184, 44, 44, 32, 28, 8], 0),
 }
@@ -136,7 +136,7 @@ def measure(workload: str, *, rounds: int) -> Result:
     ours, official, structs, copies = [], [], [], []
     parse, unpack, copy = by_official(frames), by_struct(frames), by_copy(frames)
     for _ in range(rounds):
-        ours.append(seconds(lambda: decode(frames), repeats=10))
+        ours.append(seconds(lambda: decode(frames), repeats=40))
         official.append(seconds(parse, repeats=1))
         structs.append(seconds(unpack, repeats=1))
         copies.append(seconds(copy, repeats=50))
