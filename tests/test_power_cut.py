@@ -166,7 +166,7 @@ def test_every_row_that_was_synced_survives_a_power_cut(tmp_path: Path) -> None:
     out = tmp_path / "real"
     out.mkdir()
     disk = CuttableDisk(out)
-    writer = new_writer(out, files=disk, part_bytes=4000, fsync_interval_s=0)
+    writer = new_writer(out / "data" / "recordings", files=disk, part_bytes=4000, fsync_interval_s=0)
     rows = make_rows(60, seed=SEED, size=400)
     for number, row in enumerate(rows):
         writer.append("c", row)

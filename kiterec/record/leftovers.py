@@ -7,7 +7,8 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kiterec.errors import KiterecError
+from kiterec.errors import KiterecError, SetupError, StorageError
+from kiterec.store.lock import FolderLock
 from kiterec.store.recover import find_unfinished, recover
 
 if TYPE_CHECKING:
@@ -49,4 +50,12 @@ def remove_empty(path: Path, *, out: Path, made_out: bool) -> None:
     with suppress(OSError):  # another recording of the day is beside it
         path.parent.rmdir()
         if made_out and all(entry.name.endswith(".lock") for entry in out.iterdir()):
-            shutil.rmtree(out)
+            _remove_with_locks(out)
+
+
+def _remove_with_locks(out: Path) -> None:
+    """Remove a folder in which only locks are left, unless a recorder that starts holds one of them."""
+    for path in sorted(out.iterdir()):
+        with suppress(SetupError, StorageError):
+            FolderLock(out, label=path.name.removeprefix(".").removesuffix(".lock")).acquire().remove()
+    out.rmdir()

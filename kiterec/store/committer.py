@@ -56,7 +56,7 @@ class _Open:
 
 
 class _OnRetired(Protocol):
-    def __call__(self, connection: str, number: int, *, in_a_hurry: bool) -> None: ...
+    def __call__(self, connection: str, number: int, *, rows: int, in_a_hurry: bool) -> None: ...
 
 
 class Committer:
@@ -109,14 +109,19 @@ class Committer:
         self._stopping = True
         self._queue.wake.set()
         self._thread.join()
+        if left := sum(len(group.rows) for group in self._queue.take()):
+            self._queue.fail(left)
 
     @property
     def journal_bytes(self) -> int:
         """Bytes of the journals that are open now."""
         return sum(is_open.journal.size for is_open in list(self._open.values()))
 
-    def fail(self, error: StorageError) -> None:
-        """Stop taking rows, because the disk refused; only the first error counts."""
+    def fail(self, error: Exception) -> None:
+        """Stop taking rows, because the disk refused or a thread failed; only the first error counts."""
+        if not isinstance(error, StorageError):
+            logger.error("a thread of the writer failed", exc_info=error)
+            error = StorageError(f"the writer of {self._folder.path} failed: {error!r}")
         with self._failing:
             if self.failure is not None:
                 return
@@ -154,7 +159,7 @@ class Committer:
         try:
             self._rotate_old()
             self._watch_space()
-        except StorageError as error:
+        except Exception as error:  # noqa: BLE001 -- the recording ends with it
             self.fail(error)
 
     def _commit(self, group: Group) -> None:
@@ -196,9 +201,10 @@ class Committer:
         is_open = self._open.pop(connection)
         try:
             self._syncer.retire(is_open.journal)
-        except StorageError as error:
+        except Exception as error:  # noqa: BLE001 -- the recording ends with it
             self.fail(error)
-        self._on_retired(connection, is_open.number, in_a_hurry=is_open.is_fast())
+        rows = is_open.journal.rows
+        self._on_retired(connection, is_open.number, rows=rows, in_a_hurry=is_open.is_fast())
 
     def _rotate_old(self) -> None:
         oldest = time.monotonic_ns() - int(self._options.part_duration_s * NS_PER_S)

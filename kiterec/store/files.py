@@ -97,8 +97,9 @@ class Files:
                 os.fsync(file.fd)
 
     def close(self, file: OpenFile) -> None:
-        """Close the descriptor."""
-        os.close(file.fd)
+        """Close the descriptor; a network disk may say only now that a write failed."""
+        with storage_errors("close", file.path):
+            os.close(file.fd)
 
     def rename(self, source: Path, target: Path) -> None:
         """Give a file another name in the same folder, replacing what has that name, in one step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,6 @@ def open_folder(path: Path | str) -> RecordingFolder:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    for path in root.rglob(MANIFEST_NAME):
-        if path.is_file():
-            yield path.parent
+    for place, _, names in os.walk(root):  # a folder that vanishes meanwhile is skipped
+        if MANIFEST_NAME in names:
+            yield Path(place)

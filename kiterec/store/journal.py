@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -129,8 +130,11 @@ class Journal:
         self.size = 0
         try:
             self.size = files.append(self.file, [self._encoder.header])
-        except BaseException:
+        except BaseException as error:
             files.close(self.file)
+            if isinstance(error, StorageError):
+                with suppress(StorageError):  # half a header helps nobody
+                    files.delete(path)
             raise
 
     @property

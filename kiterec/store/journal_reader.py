@@ -140,7 +140,7 @@ class JournalReader:
     def _begin(self) -> int:
         """Read the header and give where the batches begin."""
         head = self._read(0, 2 * MAX_METADATA_BYTES)
-        if self.size < KNOWN_HEADER.end and KNOWN_HEADER.content.startswith(head.to_pybytes()):
+        if self._is_unwritten(head):
             self.torn_bytes = self.size
             return self.size
         try:
@@ -158,6 +158,14 @@ class JournalReader:
             return self._header.end
         # Another version may write other bytes for the same schema; the first batch tells that from damage.
         return self._header.end if self._valid_at(self._header.end) is not None else self._replace_header()
+
+    def _is_unwritten(self, head: pa.Buffer) -> bool:
+        """Say whether there is but a beginning of the header, and zeros or nothing behind it."""
+        written = head.slice(0, min(head.size, KNOWN_HEADER.end)).to_pybytes()
+        if written == KNOWN_HEADER.content:
+            return False
+        written = written.rstrip(b"\0")
+        return KNOWN_HEADER.content.startswith(written) and self._is_zero_from(len(written))
 
     def _replace_header(self) -> int:
         """Go on as if the header were what this version writes: the checksums continue from its bytes."""

@@ -38,17 +38,28 @@ class FolderLock:
             SetupError: another recorder (or another lock of this process) has it.
             StorageError: the folder is not there or cannot be locked.
         """
-        fd = _open(self._path, os.O_RDWR | os.O_CREAT if self._is_file else os.O_RDONLY)
+        flags = os.O_RDWR | os.O_CREAT if self._is_file else os.O_RDONLY
+        fd = _open(self._path, flags)
         for left in reversed(range(_TRIES)):
             if _try(fd, fcntl.LOCK_EX, self._path):
-                self._fd = fd
-                return self
+                if _is_at(self._path, fd):
+                    self._fd = fd
+                    return self
+                os.close(fd)  # it was removed before the lock was ours
+                fd = _open(self._path, flags)
+                continue
             if left:
                 time.sleep(_RETRY_S)
         os.close(fd)
         raise SetupError(
             f"{self._path} is in use by another recorder; stop it, or take another label or folder"
         )
+
+    def remove(self) -> None:
+        """Delete the small file of a lock that is held, and release it."""
+        if self._fd is not None and self._is_file:
+            self._path.unlink(missing_ok=True)
+        self.release()
 
     def release(self) -> None:
         """Give the lock back; once more is fine."""
@@ -71,6 +82,13 @@ def is_locked(folder: Path) -> bool:
     free = _try(fd, fcntl.LOCK_SH, folder)
     os.close(fd)
     return not free
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False
 
 
 def _open(path: Path, flags: int) -> int:

@@ -94,7 +94,8 @@ class Manifest(msgspec.Struct, kw_only=True):
         torn_bytes: bytes of unfinished batches that a crash left at the ends of journals.
         latencies: achieved flush and fsync latencies in ms, by name; empty when the writer died.
         instruments_sha256: of `instruments.parquet`, hexadecimal; None: there is none, or it is not known.
-        lost_rows: rows that were given to the writer and never reached the disk (it was full).
+        lost_rows: rows that were given to the writer and are not in the recording: the disk was full, or
+            what was written does not read back.
     """
 
     format: int = FORMAT

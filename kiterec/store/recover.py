@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kiterec.errors import CorruptPartError, ManifestError, NoRecordingError, SetupError
+from kiterec.errors import CorruptPartError, ManifestError, NoRecordingError, SetupError, StorageError
 from kiterec.store.files import FILES, Files
 from kiterec.store.folder import (
     DAMAGED,
@@ -22,6 +22,7 @@ from kiterec.store.folder import (
 )
 from kiterec.store.lock import FolderLock, is_locked
 from kiterec.store.manifest import Manifest, Status, is_of_newer_format, save_manifest
+from kiterec.store.recover_report import RecoverReport
 from kiterec.store.sealer import (
     Sealed,
     check_against_journal,
@@ -37,37 +38,9 @@ from kiterec.store.sealing import note_sealed
 if TYPE_CHECKING:
     from pathlib import Path
 
+__all__ = ["RecoverReport", "find_unfinished", "recover"]
+
 logger = logging.getLogger(__name__)
-
-
-class RecoverReport(msgspec.Struct, kw_only=True):
-    """What recovery did, or would do.
-
-    Attributes:
-        path: the recording.
-        status_before: the status that was found; None: the manifest could not be read.
-        status: the status now, or as it would be.
-        changed: something was, or would be, written; False: the recording was final already.
-        sealed: journals that became parts, by their path in the recording.
-        listed: parts that were there and not in the manifest.
-        deleted: files that were not needed any more.
-        kept: files set aside because something in them does not check.
-        rows: rows in the parts that were sealed or listed.
-        torn_bytes: bytes of unfinished batches at the ends of journals.
-        problems: sentences about what does not check.
-    """
-
-    path: str
-    status_before: Status | None = None
-    status: Status = Status.RECOVERED
-    changed: bool = False
-    sealed: list[str] = []
-    listed: list[str] = []
-    deleted: list[str] = []
-    kept: list[str] = []
-    rows: int = 0
-    torn_bytes: int = 0
-    problems: list[str] = []
 
 
 def find_unfinished(out: Path | str) -> list[Path]:
@@ -78,12 +51,18 @@ def find_unfinished(out: Path | str) -> list[Path]:
     found = []
     for path in find_recordings(out):
         try:
-            finished = RecordingFolder(path).manifest().is_finished
-        except ManifestError:
-            finished = is_of_newer_format(path)
-        if not finished and not is_locked(path):
-            found.append(path)
+            if not _is_finished(path) and not is_locked(path):
+                found.append(path)
+        except (StorageError, OSError) as error:  # it has been removed meanwhile, or is not ours
+            logger.warning("a recording was skipped: path=%s because %s", path, error)
     return found
+
+
+def _is_finished(path: Path) -> bool:
+    try:
+        return RecordingFolder(path).manifest().is_finished
+    except ManifestError:
+        return is_of_newer_format(path)
 
 
 def recover(path: Path | str, *, dry_run: bool = False, files: Files = FILES) -> RecoverReport:
@@ -101,14 +80,18 @@ def recover(path: Path | str, *, dry_run: bool = False, files: Files = FILES) ->
     if not folder.path.is_dir():
         there = "is no folder of a recording" if folder.path.exists() else "does not exist"
         raise NoRecordingError(f"{folder.path} {there}; `kiterec ls` lists the recordings of a folder")
+    recovery = _Recovery(folder, files, dry_run=dry_run)
+    busy = f"{folder.path} is being recorded at this moment; stop its recorder first"
+    if dry_run:  # who only looks holds no lock that would keep a recorder, or another reader, out
+        if is_locked(folder.path):
+            raise SetupError(busy)
+        return recovery.run()
     try:
         lock = FolderLock(folder.path).acquire()
     except SetupError as error:
-        raise SetupError(
-            f"{folder.path} is being recorded at this moment; stop its recorder first"
-        ) from error
+        raise SetupError(busy) from error
     try:
-        return _Recovery(folder, files, dry_run=dry_run).run()
+        return recovery.run()
     finally:
         lock.release()
 
@@ -227,6 +210,9 @@ class _Recovery:
         if not self.dry_run:
             copy_end(journal, kept, begin, files=self.files)
         self.report.kept.append(self._name(kept))
+        note = f"{sealed.torn_bytes:,} bytes behind the last whole batch are kept in {self._name(kept)}"
+        if note not in self.manifest.notes:
+            self.manifest.notes.append(note)
 
     def _drop_journal(self, connection: str, number: int, *, is_noted: bool) -> None:
         """The part holds what the journal does; a journal with damage is kept beside it."""
@@ -236,12 +222,14 @@ class _Recovery:
         if is_noted or (part and (found.entry is None or found.entry.last_seq < part.last_seq)):
             found.torn_bytes = 0  # counted before, or what is torn here is whole in the part
         found.entry = None
+        entries = self.manifest.damage
+        damaged = bool(found.damage) or any((e.connection, e.number) == (connection, number) for e in entries)
         self._keep_torn_end(journal, found)
         note_sealed(self.manifest, self.folder, connection, number, found)
         self._save()
         if not self.dry_run:
-            retire_journal(self.folder, connection, number, damaged=bool(found.damage), files=self.files)
-        (self.report.kept if found.damage else self.report.deleted).append(self._name(journal))
+            retire_journal(self.folder, connection, number, damaged=damaged, files=self.files)
+        (self.report.kept if damaged else self.report.deleted).append(self._name(journal))
         self.report.changed = True
 
     def _drop_draft(self, connection: str, number: int, *, is_alone: bool) -> None:

@@ -62,6 +62,7 @@ class RowQueue:
         rows: rows appended so far.
         payload_bytes: bytes of their payloads.
         lost_rows: rows that came after the disk had failed, or were waiting then.
+        refused_rows: those that came after; they have no `seq` and are not among `rows`.
     """
 
     def __init__(self, budget: int) -> None:
@@ -69,6 +70,7 @@ class RowQueue:
         self.rows = 0
         self.payload_bytes = 0
         self.lost_rows = 0
+        self.refused_rows = 0
         self._budget = budget
         self._brisk = min(BRISK_BYTES, budget)
         self._answered_ns = time.monotonic_ns()
@@ -124,6 +126,7 @@ class RowQueue:
             raise ValueError(f"a payload of {length:,} bytes; a row holds {MAX_PAYLOAD_BYTES:,} at most")
         if self._failed:
             self.lost_rows += 1
+            self.refused_rows += 1
             return None
         if connection not in self._known:
             check_connection_name(connection)

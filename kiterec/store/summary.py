@@ -72,7 +72,7 @@ class Summary(msgspec.Struct, kw_only=True):
         damage: what did not check.
         problems: sentences about what else does not check.
         notes: sentences about what happened to the writer, such as a full disk.
-        lost_rows: rows that came when the disk was full.
+        lost_rows: rows that were given to the writer and are not in the recording.
     """
 
     path: str

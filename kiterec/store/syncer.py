@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kiterec.clock import NS_PER_S
-from kiterec.errors import StorageError
 from kiterec.store.latency import LatencyMeter
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Syncer:
         *,
         flush_interval_s: float,
         files: Files,
-        on_failure: Callable[[StorageError], None],
+        on_failure: Callable[[Exception], None],
     ) -> None:
         self.latency = LatencyMeter()
         self._files = files
@@ -88,11 +87,17 @@ class Syncer:
         self.sync_all()
 
     def sync_all(self) -> None:
-        """Sync everything that is not safe now."""
+        """Sync everything that is not safe now, and raise the first error when all were tried."""
         with self._lock:
             states = list(self._states.items())
+        failures = []
         for journal, state in states:
-            self._sync(journal, state)
+            try:
+                self._sync(journal, state)
+            except Exception as error:  # noqa: BLE001 -- the recording ends with it
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _run(self) -> None:
         started = time.monotonic_ns()
@@ -102,7 +107,7 @@ class Syncer:
             started = time.monotonic_ns()
             try:
                 self.sync_all()
-            except StorageError as error:
+            except Exception as error:  # noqa: BLE001 -- the recording ends with it
                 self._on_failure(error)
 
     def _sync(self, journal: Journal, state: _State) -> None:

@@ -13,14 +13,14 @@ from kiterec.clock import SYSTEM_CLOCK, Clock, utc
 from kiterec.errors import SetupError, StorageError
 from kiterec.store.committer import Committer
 from kiterec.store.files import FILES, Files
-from kiterec.store.folder import RecordingFolder, check_connection_name
+from kiterec.store.folder import JOURNAL, RecordingFolder, check_connection_name
 from kiterec.store.instrument_file import instruments_as_parquet
 from kiterec.store.lock import FolderLock
 from kiterec.store.manifest import Manifest, Status, save_manifest
 from kiterec.store.options import StoreOptions
 from kiterec.store.row_queue import RowQueue
 from kiterec.store.sealing import Sealing
-from kiterec.store.start import new_folder, new_manifest
+from kiterec.store.start import make_folders, new_folder, new_manifest
 from kiterec.store.summary import Summary, summarize
 from kiterec.store.syncer import Syncer
 
@@ -150,7 +150,7 @@ class RecordingWriter:
         locks: list[FolderLock] = []
         folder: RecordingFolder | None = None
         try:
-            out.mkdir(parents=True, exist_ok=True)
+            make_folders(out, files)
             locks.append(FolderLock(out, label=label).acquire())
             folder = new_folder(out, label, clock, files)
             locks.append(FolderLock(folder.path).acquire())
@@ -253,19 +253,15 @@ class RecordingWriter:
                 self._committer.stop()
                 try:
                     self._syncer.finish()
-                except StorageError as error:
+                except Exception as error:  # noqa: BLE001 -- the recording ends with it
                     self._committer.fail(error)
                 self._sealing.finish()
                 self._save_final_manifest()
                 for lock in self._locks:
                     lock.release()
                 self._summary = summarize(self.path)
-                logger.debug(
-                    "recording ended path=%s status=%s rows=%d",
-                    self.path,
-                    self._summary.status,
-                    self._summary.rows,
-                )
+                ended = (self.path, self._summary.status, self._summary.rows)
+                logger.debug("recording ended path=%s status=%s rows=%d", *ended)
             return self._summary
 
     def _save_final_manifest(self) -> None:
@@ -274,17 +270,26 @@ class RecordingWriter:
             "flush": self._committer.latency.summary().fields(),
             "fsync": self._syncer.latency.summary().fields(),
         }
-        manifest.lost_rows = self._queue.lost_rows
+        lost_rows = self._queue.lost_rows
+        missing = self._queue.rows - self._sealing.known_rows() - (lost_rows - self._queue.refused_rows)
+        manifest.lost_rows = lost_rows + max(0, missing)
+        if missing > 0:
+            manifest.problems.append(f"{missing:,} rows that were appended are in no part")
         manifest.notes += [str(failure)] if failure is not None else []
         manifest.notes += sorted(self._sealing.unsealed.values())
-        if not self._sealing.unsealed:
-            manifest.status = Status.QUARANTINED if manifest.damage else Status.COMPLETE
+        if not self._sealing.unsealed and not self._has_journals():
+            is_wrong = bool(manifest.damage or manifest.problems)
+            manifest.status = Status.QUARANTINED if is_wrong else Status.COMPLETE
             manifest.ended_at = utc(self._clock.now_ns())
         try:
             save_manifest(self.path, manifest, files=self._files)
         except StorageError as error:
             logger.error("the manifest stays as it was path=%s reason=%s", self.path, error)  # noqa: TRY400 no trace
             self._committer.fail(error)
+
+    def _has_journals(self) -> bool:
+        names = self._folder.connections()
+        return any(file.suffix == JOURNAL for name in names for file in self._folder.files(name))
 
     def _tell_failure(self, error: StorageError) -> None:
         for callback in self._failure_callbacks:

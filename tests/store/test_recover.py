@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kiterec.errors import ManifestError, SetupError
-from kiterec.store.folder import DAMAGED, DRAFT, JOURNAL, PART, TORN, find_recordings
+from kiterec.store.folder import DAMAGED, DRAFT, JOURNAL, PART, TORN, RecordingFolder, find_recordings
+from kiterec.store.journal_header import KNOWN_HEADER
 from kiterec.store.lock import FolderLock
 from kiterec.store.manifest import MANIFEST_NAME, Manifest, Status, save_manifest
 from kiterec.store.recover import find_unfinished, recover
@@ -320,4 +323,42 @@ def test_the_bytes_of_a_torn_end_are_kept_because_a_flipped_length_looks_like_on
     kept = path.with_name(path.name + TORN + DAMAGED)
     assert kept.read_bytes() == content[sizes[-2] :]
     assert report.kept == [f"connection=main-0/{kept.name}"]
+    (note,) = RecordingFolder(tmp_path / "r").manifest().notes
+    assert kept.name in note
     assert not recover(tmp_path / "r").changed
+
+
+def test_a_journal_of_zeros_is_torn_because_a_power_cut_leaves_that(tmp_path: Path) -> None:
+    for number, content in enumerate([bytes(4096), KNOWN_HEADER.content[:100] + bytes(5000)]):
+        folder = journal_folder(tmp_path / str(number), connections=["a", "b"])
+        folder.file("a", 0, JOURNAL).write_bytes(content)
+        report = recover(folder.path)
+        assert (report.status, report.problems) == (Status.RECOVERED, [])
+        assert report.torn_bytes == len(content)
+
+
+def test_a_dry_run_keeps_nobody_out(tmp_path: Path) -> None:
+    folder = journal_folder(tmp_path / "r")
+    descriptor = os.open(folder.path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)  # as another reader that asks whether it is locked
+        assert recover(folder.path, dry_run=True).status is Status.RECOVERED
+    finally:
+        os.close(descriptor)
+    with FolderLock(folder.path), pytest.raises(SetupError, match="being recorded"):
+        recover(folder.path, dry_run=True)
+
+
+def test_a_recording_that_vanishes_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = journal_folder(tmp_path / "kept")
+    gone = journal_folder(tmp_path / "gone")
+
+    def find(root: Path) -> list[Path]:
+        shutil.rmtree(gone.path, ignore_errors=True)
+        return [gone.path, kept.path]
+
+    monkeypatch.setattr("kiterec.store.recover.find_recordings", find)
+    assert find_unfinished(tmp_path) == [kept.path]
+    assert "a recording was skipped" in caplog.text

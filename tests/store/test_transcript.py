@@ -113,7 +113,7 @@ def test_parts_that_end_at_different_places_are_merged_in_order(tmp_path: Path) 
 def test_a_folder_of_recordings_is_no_recording_but_names_one(recording: Path, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"no recording.*name one of the 1 in it"):
         read_transcript(recording.parent.parent)
-    with pytest.raises(ManifestError, match=r"no recording"):
+    with pytest.raises(ManifestError, match=r"does not exist"):
         read_transcript(tmp_path / "nowhere")
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from kiterec.clock import IST, to_ns
 from kiterec.errors import DiskFullError, SetupError, StorageError
-from kiterec.store.files import Files
-from kiterec.store.folder import JOURNAL, PART, RecordingFolder
+from kiterec.record.leftovers import remove_empty
+from kiterec.store.files import Files, OpenFile
+from kiterec.store.folder import DAMAGED, JOURNAL, PART, RecordingFolder
 from kiterec.store.instrument_file import INSTRUMENT_COLUMNS
+from kiterec.store.lock import FolderLock
 from kiterec.store.manifest import Status
 from kiterec.store.options import StoreOptions
 from kiterec.store.recover import find_unfinished, recover
@@ -24,6 +27,7 @@ from kiterec.wire.transcript import Kind, Row, lifecycle_payload
 from tests.store.recordings import by_connection, make_rows, new_writer, transcript, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -157,18 +161,32 @@ def test_counts_are_kept_in_the_manifest(tmp_path: Path) -> None:
     assert (summary.connections[0].gaps[0].from_ns, summary.connections[0].gaps[0].to_ns) == (100, 300)
 
 
+class HoldingFiles(Files):
+    """Keeps every append to a journal waiting until it is let go."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    def before(self, operation: str, path: Path) -> None:
+        if operation == "append" and path.name.endswith(JOURNAL):
+            assert self.go.wait(60)
+
+
 def test_pressure_is_told_when_the_budget_is_used_up_and_when_it_is_free_again(tmp_path: Path) -> None:
-    writer = new_writer(tmp_path, memory_budget=20_000, flush_interval_s=0.2)
+    files = HoldingFiles()
+    writer = new_writer(tmp_path, memory_budget=20_000, files=files)
     news: list[bool] = []
     writer.on_pressure(news.append)
     writer.append("c", Row(1, 1, Kind.BINARY, bytes(15_000)))
     assert not writer.paused()
-    writer.append("c", Row(1, 1, Kind.BINARY, bytes(15_000)))
-    assert news[0] is True
+    for _ in range(3):  # more than the budget, so that a long wait of this test is no stall that excuses it
+        writer.append("c", Row(1, 1, Kind.BINARY, bytes(15_000)))
+    assert news == [True]
+    files.go.set()
     wait_until(lambda: len(news) == 2)
     assert news == [True, False]
     assert not writer.paused()
-    assert writer.close().rows == 2
+    assert writer.close().rows == 4
 
 
 def test_appending_to_a_closed_recording_is_misuse(tmp_path: Path) -> None:
@@ -350,3 +368,153 @@ def test_a_row_that_cannot_be_written_ends_the_recording_with_a_reason(tmp_path:
     assert "the writer failed on rows of c" in str(failures[0])
     summary = writer.close()
     assert (summary.rows, summary.lost_rows, summary.status) == (1, 1, Status.COMPLETE)
+
+
+def test_a_batch_that_rots_while_the_recording_runs_is_counted_and_kept(tmp_path: Path) -> None:
+    writer = new_writer(tmp_path)
+    rows = make_rows(100)
+    sizes = []
+    journal = RecordingFolder(writer.path).file("c", 0, JOURNAL)
+    for half in (rows[:50], rows[50:]):
+        for row in half:
+            writer.append("c", row)
+        wait_until(lambda: not writer.stats().unwritten_bytes)
+        sizes.append(journal.stat().st_size)
+    content = bytearray(journal.read_bytes())
+    content[sizes[0] + 5] ^= 0x40  # the length of a batch: looks like a torn end
+    with journal.open("r+b") as file:
+        file.write(content)
+    summary = writer.close()
+    assert summary.status is Status.QUARANTINED
+    assert summary.lost_rows == 100 - summary.rows > 0
+    assert len(summary.damage) == 1
+    assert journal.with_name(journal.name + DAMAGED).read_bytes() == content
+
+
+def test_a_journal_that_was_cut_while_the_recording_runs_is_noticed(tmp_path: Path) -> None:
+    writer = new_writer(tmp_path)
+    journal = RecordingFolder(writer.path).file("c", 0, JOURNAL)
+    for row in make_rows(10):
+        writer.append("c", row)
+    wait_until(lambda: writer.stats().written_rows == 10)
+    os.truncate(journal, 1000)
+    summary = writer.close()
+    assert (summary.status, summary.rows, summary.lost_rows) == (Status.QUARANTINED, 0, 10)
+    assert summary.problems
+
+
+class UnclosableFiles(Files):
+    """Closes the first journal with an error that is not the store's own."""
+
+    def close(self, file: OpenFile) -> None:
+        super().close(file)
+        if file.path.name == "part-00000.arrows":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize("interval", [0, None, 0.02])
+@pytest.mark.parametrize("ends", [{"part_bytes": 500}, {"part_duration_s": 0.02}], ids=["size", "age"])
+def test_no_thread_dies_silently_of_an_error_that_it_does_not_know(
+    tmp_path: Path, interval: float | None, ends: dict[str, float], caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = new_writer(tmp_path, files=UnclosableFiles(), fsync_interval_s=interval, **ends)
+    failures: list[StorageError] = []
+    writer.on_failure(failures.append)
+    rows = make_rows(40)
+    for row in rows[:30]:
+        writer.append("c", row)
+    wait_until(lambda: bool(failures))
+    for row in rows[30:]:
+        writer.append("c", row)
+    summary = writer.close()
+    assert len(failures) == 1
+    assert "OSError" in str(failures[0])
+    assert "Traceback" in caplog.text
+    assert summary.rows + summary.lost_rows == 40
+    assert summary.lost_rows >= 10
+
+
+def test_a_close_that_the_disk_refuses_is_a_storage_error(tmp_path: Path) -> None:
+    file = Files().create(tmp_path / "a")
+    Files().close(file)
+    with pytest.raises(StorageError, match="cannot close"):
+        Files().close(file)
+
+
+def test_a_disk_that_fills_within_the_header_of_a_journal_leaves_no_stump(tmp_path: Path) -> None:
+    class Filling(Files):
+        def append(self, file: OpenFile, buffers: Sequence[Any]) -> int:
+            if file.path.name == "part-00001.arrows":
+                super().append(file, [bytes(buffers[0])[:100]])
+                raise DiskFullError("no space left")
+            return super().append(file, buffers)
+
+    writer = new_writer(tmp_path, files=Filling(), part_bytes=100)
+    for row in make_rows(10, size=400):
+        writer.append("c", row)
+        wait_until(lambda: not writer.stats().unwritten_bytes)
+    summary = writer.close()
+    assert summary.rows + summary.lost_rows == 10
+    assert summary.status is Status.COMPLETE
+    assert not list(writer.path.rglob("*" + JOURNAL))
+
+
+def test_a_journal_that_is_left_keeps_the_recording_unfinished(tmp_path: Path) -> None:
+    writer = new_writer(tmp_path)
+    writer.append("c", make_rows(1)[0])
+    wait_until(lambda: writer.stats().written_rows == 1)
+    (writer.path / "connection=c" / "part-00007.arrows").write_bytes(b"")
+    assert writer.close().status is Status.RECORDING
+    assert recover(writer.path).status is Status.RECOVERED
+
+
+def test_recorders_that_start_together_in_a_new_place_all_start(tmp_path: Path) -> None:
+    for number in range(10):
+        barrier = threading.Barrier(3)
+        writers: list[RecordingWriter] = []
+
+        def start(label: str, out: Path = tmp_path / str(number), barrier=barrier, writers=writers) -> None:  # type: ignore[no-untyped-def]
+            barrier.wait(60)
+            writers.append(RecordingWriter.create(out, label=label, accounts=[]))
+
+        threads = [threading.Thread(target=start, args=(label,)) for label in ("nse", "mcx", "bse")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for writer in writers:
+            writer.close()
+        assert len(writers) == 3
+
+
+def test_a_day_folder_that_another_recorder_makes_or_removes_is_no_obstacle(tmp_path: Path) -> None:
+    class Racing(Files):
+        raced = 0
+
+        def before(self, operation: str, path: Path) -> None:
+            if operation == "make_folder" and path.name.startswith("date=") and self.raced == 0:
+                self.raced = 1
+                path.mkdir()
+            elif operation == "make_folder" and path.name.startswith("recording=") and self.raced == 1:
+                self.raced = 2
+                path.parent.rmdir()
+
+    files = Racing()
+    new_writer(tmp_path, files=files).close()
+    assert files.raced == 2
+
+
+def test_removing_an_empty_recording_leaves_another_recorders_lock(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    writer = new_writer(out)
+    writer.close()
+    with FolderLock(out, label="other"):
+        with suppress(OSError):
+            remove_empty(writer.path, out=out, made_out=True)
+        assert [path.name for path in out.iterdir()] == [".other.lock"]
+        with pytest.raises(SetupError):
+            FolderLock(out, label="other").acquire()
+    again = new_writer(out)
+    again.close()
+    remove_empty(again.path, out=out, made_out=True)
+    assert not out.exists()
