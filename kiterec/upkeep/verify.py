@@ -67,6 +67,28 @@ def verify(path: Path | str, *, progress: Progress | None = None) -> Findings:
     return check.findings
 
 
+class _Holes:
+    """Stretches of `seq` that nobody has, the first of them listed."""
+
+    def __init__(self) -> None:
+        self._listed: list[tuple[int, int]] = []
+        self._count = self._rows = 0
+
+    def add(self, first: int, end: int) -> None:
+        self._count += 1
+        self._rows += end - first
+        if self._count <= LISTED_HOLES:
+            self._listed.append((first, end))
+
+    def sentences(self) -> Iterator[tuple[str, dict[str, int | None]]]:
+        """Give a sentence and the place of each that is listed, and one for all when some are not."""
+        for first, end in self._listed:
+            what = f"{end - first:,} rows are missing: seq {first:,} to {end - 1:,}"
+            yield what, {"first_seq": first, "last_seq": end - 1}
+        if self._count > LISTED_HOLES:
+            yield f"{self._rows:,} rows in all are missing, in {self._count:,} places", {}
+
+
 class _Verification:
     """One run over one recording."""
 
@@ -77,6 +99,7 @@ class _Verification:
         self._progress = progress
         self._done = self._total = 0
         self._seen = SeqSet()
+        self._damaged: list[tuple[int, int]] = []  # first and last seq of parts that have errors
         self._rows: dict[str, RowsCheck] = {}
         self._began_second = SYSTEM_CLOCK.monotonic_ns() // NS_PER_S
 
@@ -129,8 +152,11 @@ class _Verification:
                 findings.journals += 1
             else:
                 part = replace(file, suffix=PART, path=self._folder.file(file.connection, file.number, PART))
-                check_part(part, manifest.part(file.connection, file.number), rows, self._notes(part.path))
+                entry, notes = manifest.part(file.connection, file.number), self._notes(part.path)
+                check_part(part, entry, rows, notes)
                 findings.parts += 1
+                if entry is not None and notes.errors:
+                    self._damaged.append((entry.first_seq, entry.last_seq))
         except Exception as error:  # noqa: BLE001 -- damage may do anything to a reader; the others are read on
             notes.error(f"it cannot be read: {error or type(error).__name__}", BRING_BACK)
         findings.bytes += _size(file.path)
@@ -154,28 +180,22 @@ class _Verification:
         self._note_holes(self._first_seq_that_may_miss(manifest))
 
     def _note_holes(self, tail: int | None) -> None:
-        listed = missing = 0
+        lost, late = _Holes(), _Holes()
         for first, end in self._seen.holes():
-            is_late = tail is not None and first >= tail
-            if is_late and self.findings.is_being_written:
-                continue
-            listed, missing = listed + 1, missing + end - first
-            if listed > LISTED_HOLES:
-                continue
-            what = f"{end - first:,} rows are missing: seq {first:,} to {end - 1:,}"
-            if is_late:
-                self.whole.warn(
-                    f"{what}, at the very end of a recording whose recorder died",
-                    "they were received in its last moments and had not been promised",
-                    first_seq=first,
-                    last_seq=end - 1,
-                )
-            else:
-                self.whole.error(
-                    what, "bring back the file that held them", first_seq=first, last_seq=end - 1
-                )
-        if listed > LISTED_HOLES:
-            self.whole.error(f"{missing:,} rows in all are missing, in {listed:,} places", BRING_BACK)
+            if any(begin <= first and end <= last + 1 for begin, last in self._damaged):
+                continue  # the rows of a part that has its own error
+            if tail is None or first < tail:
+                lost.add(first, end)
+            elif not self.findings.is_being_written:
+                late.add(first, end)
+        for what, place in lost.sentences():
+            self.whole.error(what, "bring back the file that held them", **place)
+        for what, place in late.sentences():
+            self.whole.warn(
+                f"{what}, at the very end of a recording whose recorder died",
+                "they were received in its last moments and had not been promised",
+                **place,
+            )
 
     def _first_seq_that_may_miss(self, manifest: Manifest) -> int | None:
         """Give the `seq` from which on rows may be missing; None: none may.

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from kiterec.store.folder import JOURNAL, RecordingFolder
+from kiterec.store.journal import Journal
 from kiterec.store.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -193,3 +194,29 @@ def test_a_folder_of_random_bytes_never_raises(tmp_path: Path, seed: int) -> Non
     findings = verify(folder.path)
     assert not findings.is_clean, f"seed {seed}"
     assert "instruments.parquet" in sentences(findings)
+
+
+def test_however_many_holes_a_crash_leaves_at_its_end_they_are_warnings(tmp_path: Path) -> None:
+    path = tmp_path / "date=2026-01-05" / "recording=100000-crash"
+    for name, seqs in (("main-0", range(0, 200, 2)), ("main-1", range(1, 9, 2))):
+        (path / f"connection={name}").mkdir(parents=True)
+        journal = Journal(path / f"connection={name}" / "part-00000.arrows")
+        journal.append(list(seqs), make_rows(len(seqs)))
+        journal.close()
+    save_manifest(path, Manifest(connections=["main-0", "main-1"]))
+    recover(path)
+    findings = verify(path)
+    assert findings.errors == []
+    assert "rows in all are missing, in 95 places, at the very end" in sentences(findings)
+
+
+def test_a_part_that_cannot_be_read_is_one_error_and_its_rows_no_holes(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / whole.name
+    shutil.copytree(whole, path)
+    part = max(path.glob("connection=*/part-00000.parquet"), key=lambda each: each.stat().st_size)
+    content = bytearray(part.read_bytes())
+    content[len(content) // 3] ^= 1
+    part.write_bytes(content)
+    findings = verify(path)
+    assert findings.warnings == []
+    assert {error.file for error in findings.errors} == {str(part.relative_to(path))}
