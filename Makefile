@@ -7,15 +7,19 @@ STAMP := $(VENV)/.made-from-project-files
 ROUNDS ?= 200
 MINUTES ?= 60
 SEED ?=
+JS := tests/judges/js
+JS_STAMP := $(JS)/node_modules/.made-from-lock
+# Bounds what needs the network but may fail; macOS has no `timeout`.
+BOUNDED := $(if $(shell command -v timeout),timeout 180)
 FLIPS ?= 1000
 FUZZ_SECONDS ?= 600
 
-.PHONY: demo test lint types imports notebooks bench fixtures constraints kill-test official-hour damage fuzz chaos check clean
+.PHONY: demo test lint types imports notebooks bench fixtures judges constraints kill-test official-hour damage fuzz chaos check clean
 
 demo: $(STAMP)
 	$(BIN)/kiterec demo
 
-test: $(STAMP)
+test: $(STAMP) judges
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 $(STAMP): pyproject.toml constraints.txt
@@ -26,6 +30,14 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint,notebooks]'
 	touch $@
+
+# The vendor's JavaScript client, beside its Python client the judge of replays. Without Node.js, npm or network
+# its tests are skipped, and say so.
+judges:
+	@if [ $(JS_STAMP) -nt $(JS)/package-lock.json ]; then exit 0; \
+	elif ! command -v npm >/dev/null; then echo 'no npm here: the tests with the JavaScript client are skipped' >&2; \
+	elif cd $(JS) && $(BOUNDED) npm ci --ignore-scripts --loglevel=error >/dev/null; then touch node_modules/$(notdir $(JS_STAMP)); \
+	else rm -rf node_modules; echo 'npm ci failed: the tests with the JavaScript client are skipped' >&2; fi
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -46,7 +58,7 @@ bench: $(STAMP)
 fixtures: $(STAMP)
 	$(BIN)/python tests/fixtures/make_recording.py
 
-kill-test: $(STAMP)
+kill-test: $(STAMP) judges
 	$(BIN)/python -m tests.kill_loop --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
 official-hour: $(STAMP)
@@ -74,4 +86,4 @@ constraints:
 check: test lint types imports notebooks
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(JS)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -1,7 +1,8 @@
 """Runs the vendor's KiteTicker, unmodified, in a process of its own: its reactor cannot be started twice.
 
-Usage: python official_ticker.py ROOT MODES, where MODES is JSON: {"full": [tokens], ...}. Prints a line of
-JSON for each binary message, {"frame": hex}, and for what the client makes of it, {"ticks": [...]}.
+Usage: python python_ticker.py ROOT MODES, where MODES is JSON: {"full": [tokens], ...}. Says a line of JSON
+for each thing that happens: {"event": "connect"}, {"frame": hex} for a binary message, {"ticks": [...]} for
+what the client makes of it, {"order": {...}}, and {"event": "close", "code": 1006}.
 """
 
 from __future__ import annotations
@@ -14,27 +15,28 @@ from kiteconnect import KiteTicker
 
 
 def main(root: str, modes: dict[str, list[int]]) -> None:
-    ticker = KiteTicker("the-key", "the-token", root=root)
+    ticker = KiteTicker("python-key", "the-token", root=root)
 
     def say(**line: object) -> None:
         print(json.dumps(line, default=datetime.isoformat), flush=True)
 
     def on_connect(ws: KiteTicker, _response: object) -> None:
-        ws.subscribe([token for tokens in modes.values() for token in tokens])
-        for mode, tokens in modes.items():
-            ws.set_mode(mode, tokens)
+        say(event="connect")
+        # After a reconnect it subscribes by itself to what it had.
+        if not ws.subscribed_tokens:
+            ws.subscribe([token for tokens in modes.values() for token in tokens])
+            for mode, tokens in modes.items():
+                ws.set_mode(mode, tokens)
 
     def on_message(_ws: KiteTicker, payload: bytes, is_binary: bool) -> None:
         if is_binary:
             say(frame=payload.hex())
-        else:
-            say(text=payload.decode() if isinstance(payload, bytes) else payload)
 
     ticker.on_connect = on_connect
     ticker.on_message = on_message
     ticker.on_ticks = lambda _ws, ticks: say(ticks=ticks)
     ticker.on_order_update = lambda _ws, order: say(order=order)
-    ticker.on_error = lambda _ws, code, reason: say(error=[code, str(reason)])
+    ticker.on_close = lambda _ws, code, _reason: say(event="close", code=code)
     ticker.connect()
 
 
