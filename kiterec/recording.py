@@ -72,7 +72,7 @@ class Recording:
     """One recording on disk, read lazily; also one that is still being written.
 
     Attributes:
-        path: its folder.
+        path: its folder; of a recording elsewhere, the part of a `pathlib.Path` that reading takes.
     """
 
     def __init__(self, folder: RecordingFolder) -> None:
@@ -152,7 +152,9 @@ class Recording:
             SetupError: a symbol is unknown, or the recording has no instrument dump to look it up in.
             ValueError: a time without zone, or an unknown kind of price.
         """
-        return scan_ticks(self.path, symbols=symbols, prices=prices, begin=begin, end=end, segments=segments)
+        return scan_ticks(
+            self._folder, symbols=symbols, prices=prices, begin=begin, end=end, segments=segments
+        )
 
     def candles(
         self,
@@ -188,7 +190,7 @@ class Recording:
         length = dt.timedelta(microseconds=interval_ns(every) // 1_000)
         first = None if begin is None else begin - LEAD
         last = None if end is None else end + length + LATE
-        span = summarize(self.path)
+        span = summarize(self._folder)
         read = time_bounds(first, last).narrowed(Bounds(span.begin_ns, span.end_ns))
         unseen = beyond(self.connections, read.begin_ns, read.end_ns)
         missed = self.gaps(instruments=False).select(unseen.columns).vstack(unseen)
@@ -257,7 +259,7 @@ class Recording:
             accounts=manifest.accounts,
             instruments=None if dump is None else len(dump),
             details=manifest.details,
-            summary=summarize(self.path),
+            summary=summarize(self._folder),
         )
 
     def instruments(self) -> InstrumentDump | None:
@@ -271,7 +273,7 @@ class Recording:
 
     def __repr__(self) -> str:
         try:
-            found = summarize(self.path)
+            found = summarize(self._folder)
         except ManifestError as error:
             return f"Recording({str(self.path)!r}: {error})"
         begin = "empty" if found.begin_ns is None else f"from {ist(found.begin_ns):%Y-%m-%d %H:%M:%S} IST"
@@ -282,16 +284,22 @@ class Recording:
         )
 
 
-def open(path: Path | str) -> Recording:  # noqa: A001 - it is read as kiterec.open
+def open(path: Path | str, *, file_system: Any = None) -> Recording:  # noqa: A001 - it is read as kiterec.open
     """Open a recording for reading, also one that is still being written.
 
     Args:
-        path: its folder, or its recording.json.
+        path: its folder, or its recording.json; of a finished recording also a URL such as
+            `s3://bucket/recordings/date=2026-11-20/recording=091500-nse`, on what pyarrow can read.
+        file_system: a `pyarrow.fs.FileSystem` that holds the path, with credentials and options of its own.
 
     Raises:
-        NoRecordingError: nothing is there, or no recording.
+        NoRecordingError: nothing is there, or no recording, or no file system is known for the URL.
         ManifestError: its format is newer than this kiterec, or it was altered.
+        StorageError: it is elsewhere and not finished, not all there, or cannot be reached.
+
+    Source:
+        https://arrow.apache.org/docs/python/filesystems.html
     """
-    folder = open_folder(path)
+    folder = open_folder(path, file_system=file_system)
     folder.manifest()
     return Recording(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,11 +11,13 @@ import click
 from kiterec.cli.amounts import price
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import from_option, instruments_option, split_words, to_option
+from kiterec.cli.parameters import RECORDING
 from kiterec.cli.spans import read_span, say_if_outside
 from kiterec.cli.tables import Column, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from kiterec.recording import Recording
     from kiterec.ticks.candles import By
@@ -31,9 +32,7 @@ COLUMNS: Final = [
 
 
 @click.command()
-@click.argument(
-    "recordings", nargs=-1, required=True, metavar="RECORDING...", type=click.Path(path_type=Path)
-)
+@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...", type=RECORDING)
 @click.option("--every", default="1m", show_default=True, metavar="TIME", help="5s, 1m, 1h30m, at most 1d.")
 @click.option(
     "--by", default="received", show_default=True, type=click.Choice(["received", "exchange"]),

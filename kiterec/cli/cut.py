@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,10 +14,14 @@ from kiterec.cli.options import (
     split_words,
     to_option,
 )
+from kiterec.cli.parameters import RECORDING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command(short_help="Make a smaller recording.")
-@click.argument("recording", type=click.Path(path_type=Path))
+@click.argument("recording", type=RECORDING)
 @from_option
 @to_option
 @instruments_option

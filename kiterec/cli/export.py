@@ -10,13 +10,13 @@ import click
 from kiterec.cli.amounts import size
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import from_option, instruments_option, json_option, split_words
-from kiterec.cli.parameters import wall_time
+from kiterec.cli.parameters import RECORDING, wall_time
 
 KINDS: Final = ("parquet", "csv", "arrow", "duckdb")
 
 
 @click.command(short_help="Write ticks to a file for other programs.")
-@click.argument("recording", type=click.Path(path_type=Path))
+@click.argument("recording", type=RECORDING)
 @click.option(
     "-o", "--out", metavar="FILE",
     help="A .parquet, .csv, .arrow or .duckdb file, or - for stdout.",

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import json_option
+from kiterec.cli.parameters import RECORDING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kiterec.recording import RecordingInfo
 
 
 @click.command()
-@click.argument(
-    "recordings", nargs=-1, required=True, metavar="RECORDING...", type=click.Path(path_type=Path)
-)
+@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...", type=RECORDING)
 @json_option
 def info(*, recordings: tuple[Path, ...], as_json: bool) -> None:
     """Say what RECORDING holds: spans, frames, ticks, sizes, gaps.

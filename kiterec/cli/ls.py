@@ -11,6 +11,7 @@ import click
 from kiterec.cli.amounts import ist_instant, seconds, size
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import check_folder, json_option
+from kiterec.cli.parameters import ON_DISK
 from kiterec.cli.tables import Column, table
 from kiterec.cli.unfinished import UNFINISHED, hint
 
@@ -25,7 +26,7 @@ COLUMNS: Final = [
 
 
 @click.command(short_help="List the recordings in a folder.")
-@click.argument("folder", type=click.Path(path_type=Path), default=Path("recordings"), metavar="[DIR]")
+@click.argument("folder", type=ON_DISK, default=Path("recordings"), metavar="[DIR]")
 @json_option
 def ls(*, folder: Path, as_json: bool) -> None:
     """List the recordings in DIR, which is `recordings` if it is not given.

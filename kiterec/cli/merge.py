@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import json_option, out_option
-from kiterec.cli.parameters import duration
+from kiterec.cli.parameters import RECORDING, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from kiterec.upkeep.merge import MergeReport
 
 
 @click.command(short_help="Make one recording of several.")
-@click.argument(
-    "recordings", nargs=-1, required=True, metavar="RECORDING...", type=click.Path(path_type=Path)
-)
+@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...", type=RECORDING)
 @click.option("--dedupe", is_flag=True, help="Leave out packets that an earlier input has too.")
 @click.option(
     "--window", type=duration, default="450ms", show_default=True, metavar="TIME",

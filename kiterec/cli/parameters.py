@@ -4,18 +4,43 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, time
-from typing import Final, NoReturn
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 import click
 
 from kiterec.clock import IST, SYSTEM_CLOCK, ist, to_ns
 
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SECONDS: Final = {"ms": 0.001, "s": 1, "": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
 _BYTES: Final = {
     "": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
 }  # fmt: skip
 _AMOUNT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", re.IGNORECASE)
+
+
+class Place(click.Path):
+    """A path; where a verb only reads a recording, also the URL of one elsewhere, which stays text."""
+
+    def __init__(self, *, anywhere: bool) -> None:
+        super().__init__(path_type=Path)
+        self._anywhere = anywhere
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Give a Path or, of a URL, the text as it is."""
+        if not isinstance(value, str) or not _URL.match(value):
+            return super().convert(value, param, ctx)
+        if not self._anywhere:
+            self.fail("it takes a folder on a disk; copy the recording there first", param, ctx)
+        return value
+
+
+RECORDING: Final = Place(anywhere=True)
+"""A recording that is only read."""
+
+ON_DISK: Final = Place(anywhere=False)
+"""A recording, or a folder of recordings, that is locked, checked or changed where it is."""
 
 
 def _refuse(text: str, what: str, like: str) -> NoReturn:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,17 +11,18 @@ import click
 from kiterec.cli.amounts import size
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import check_folder, json_option
-from kiterec.cli.parameters import duration
+from kiterec.cli.parameters import ON_DISK, duration
 from kiterec.cli.parameters import size as byte_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from kiterec.upkeep.prune import Kept
 
 
 @click.command(short_help="Delete old recordings, after a look at the plan.")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("folder", type=ON_DISK, metavar="DIR")
 @click.option(
     "--older-than", type=duration, metavar="TIME", help="Those whose last row is older, such as 90d."
 )

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import json_option
+from kiterec.cli.parameters import ON_DISK
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kiterec.store.recover import RecoverReport
 
 
 @click.command(short_help="Seal what a dead recorder left.")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=ON_DISK)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @json_option
 def recover(*, path: Path, dry_run: bool, as_json: bool) -> None:

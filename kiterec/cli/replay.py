@@ -8,13 +8,13 @@ from typing import Any, Literal
 import click
 
 from kiterec.cli.options import check_credentials_option, from_option, port_option, to_option
-from kiterec.cli.parameters import duration
+from kiterec.cli.parameters import RECORDING, duration
 from kiterec.cli.parameters import speed as speed_factor
 from kiterec.clock import NS_PER_S
 
 
 @click.command()
-@click.argument("recording", type=click.Path(path_type=Path))
+@click.argument("recording", type=RECORDING)
 @port_option
 @click.option(
     "--speed", default="1", show_default=True, type=speed_factor, metavar="X|max",

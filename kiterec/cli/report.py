@@ -8,10 +8,11 @@ import click
 
 from kiterec.cli.amounts import size
 from kiterec.cli.options import instruments_option, split_words
+from kiterec.cli.parameters import RECORDING
 
 
 @click.command(short_help="Write a page with charts of a recording.")
-@click.argument("recording", type=click.Path(path_type=Path))
+@click.argument("recording", type=RECORDING)
 @click.option(
     "-o", "--output", default=Path("report.html"), show_default=True, metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False), help="The page; one that is there is replaced.",

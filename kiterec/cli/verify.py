@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import json_option
+from kiterec.cli.parameters import ON_DISK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from kiterec.upkeep.findings import Finding, Findings
 
 
 @click.command(short_help="Check everything that can be checked.")
-@click.argument(
-    "recordings", nargs=-1, required=True, metavar="RECORDING...", type=click.Path(path_type=Path)
-)
+@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...", type=ON_DISK)
 @json_option
 def verify(*, recordings: tuple[Path, ...], as_json: bool) -> None:
     """Check everything of RECORDING that can be checked; nothing is written.

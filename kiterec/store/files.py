@@ -24,12 +24,17 @@ def storage_errors(doing: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+        reason = reason_of(error)
         if error.errno in NO_SPACE:
             raise DiskFullError(
                 f"cannot {doing} {path}: {reason}; free some space, then run kiterec recover"
             ) from error
         raise StorageError(f"cannot {doing} {path}: {reason}") from error
+
+
+def reason_of(error: OSError) -> str:
+    """Give why the operating system, or a file system elsewhere, refused: the words of a sentence."""
+    return error.strerror.lower() if error.strerror else " ".join(str(error).split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from kiterec.errors import NoRecordingError, SetupError
-from kiterec.store.manifest import MANIFEST_NAME, Manifest, load_manifest
+from kiterec.errors import NoRecordingError, SetupError, StorageError
+from kiterec.store.manifest import MANIFEST_NAME, Manifest, Status, load_manifest
+from kiterec.store.remote import is_remote, place_of, said_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,7 @@ class RecordingFolder:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        self.path = Path(path) if isinstance(path, str) else path
 
     def __repr__(self) -> str:
         return f"RecordingFolder({str(self.path)!r})"
@@ -118,13 +119,22 @@ def find_recordings(root: Path | str) -> list[Path]:
     return sorted(_walk(root))
 
 
-def open_folder(path: Path | str) -> RecordingFolder:
+def open_folder(recording: RecordingFolder | Path | str, *, file_system: Any = None) -> RecordingFolder:
     """Give the recording at a path: its folder, or its recording.json.
+
+    Args:
+        recording: a path, the URL of a finished recording on what pyarrow can read, or what this gave.
+        file_system: as for `place_of`.
 
     Raises:
         NoRecordingError: there is no recording; where the folder holds several, the sentence names one.
+        StorageError: it is elsewhere, and not finished, not all there, or cannot be reached.
     """
-    place = Path(path)
+    if isinstance(recording, RecordingFolder):
+        return recording
+    place = place_of(recording, file_system=file_system)
+    if is_remote(place):
+        return _finished(RecordingFolder(place))
     if not place.exists():
         raise NoRecordingError(f"{place} does not exist; `kiterec ls` lists the recordings of a folder")
     if place.is_file() and place.name != MANIFEST_NAME:
@@ -136,6 +146,36 @@ def open_folder(path: Path | str) -> RecordingFolder:
         inside = find_recordings(folder.path)
         hint = f"; name one of the {len(inside)} in it, such as {inside[-1]}" if inside else ""
         raise NoRecordingError(f"{folder.path} is no recording: it has no {MANIFEST_NAME}{hint}")
+    return folder
+
+
+def _finished(folder: RecordingFolder) -> RecordingFolder:
+    """Give a recording that is elsewhere, if it can be read from there: it must not change any more."""
+    try:
+        manifest = folder.manifest()
+    except NoRecordingError as error:
+        raise NoRecordingError(f"{error}; {said_of(folder.path)}") from None
+    files = {
+        (it.connection, it.number, it.suffix): it.path
+        for name in folder.connections()
+        for it in folder.files(name)
+    }
+    journals = [path.name for (_, _, suffix), path in files.items() if suffix == JOURNAL]
+    if journals or not manifest.is_finished:
+        why = f"it has the journal {journals[0]}" if journals else "its status is recording"
+        raise StorageError(
+            f"{folder.path} is not finished: {why}; "
+            "run kiterec recover where it was recorded, or copy it to a disk, and open it there"
+        )
+    if manifest.status is not Status.QUARANTINED:
+        for part in manifest.parts:
+            path = files.get((part.connection, part.number, PART))
+            if path is None or path.stat().st_size != part.bytes:
+                there = "is missing" if path is None else f"has {path.stat().st_size:,} bytes"
+                raise StorageError(
+                    f"{folder.path} is not all there: {part.connection} part {part.number} of "
+                    f"{part.bytes:,} bytes {there}; copy it again"
+                )
     return folder
 
 

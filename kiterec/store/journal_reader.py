@@ -19,7 +19,7 @@ from kiterec.store.envelope import (
     checksum,
     read_envelope,
 )
-from kiterec.store.files import storage_errors
+from kiterec.store.files import reason_of, storage_errors
 from kiterec.store.journal_header import KNOWN_HEADER, Header, read_header
 from kiterec.store.schema import TRANSCRIPT_SCHEMA, with_known_kinds
 
@@ -90,7 +90,7 @@ class JournalReader:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise StorageError(f"cannot open {path}: {(error.strerror or str(error)).lower()}") from error
+            raise StorageError(f"cannot open {path}: {reason_of(error)}") from error
         self.size = os.fstat(self._fd).st_size
         self._last_seq: int | None = None
         self._header: Header = KNOWN_HEADER

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final, Self
 
 from kiterec.errors import SetupError, StorageError
+from kiterec.store.files import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +96,7 @@ def _open(path: Path, flags: int) -> int:
     try:
         return os.open(path, flags | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise StorageError(f"cannot lock {path}: {(error.strerror or str(error)).lower()}") from error
+        raise StorageError(f"cannot lock {path}: {reason_of(error)}") from error
 
 
 def _try(fd: int, operation: int, path: Path) -> bool:
@@ -106,5 +107,5 @@ def _try(fd: int, operation: int, path: Path) -> bool:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return False
         os.close(fd)
-        raise StorageError(f"cannot lock {path}: {(error.strerror or str(error)).lower()}") from error
+        raise StorageError(f"cannot lock {path}: {reason_of(error)}") from error
     return True

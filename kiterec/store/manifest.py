@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from kiterec.errors import ManifestError, NoRecordingError
-from kiterec.store.files import FILES, Files
+from kiterec.store.files import FILES, Files, reason_of
 from kiterec.store.journal_reader import DamagedRange  # noqa: TC001 -- msgspec reads the annotations when it runs
 from kiterec.store.packet_count import Counts  # noqa: TC001 -- msgspec reads the annotations when it runs
 from kiterec.store.schema import FORMAT
@@ -189,7 +189,7 @@ def load_manifest(folder: Path) -> Manifest:
     except FileNotFoundError as error:
         raise NoRecordingError(f"{folder} is no recording: it has no {MANIFEST_NAME}") from error
     except OSError as error:
-        raise ManifestError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+        raise ManifestError(f"cannot read {path}: {reason_of(error)}") from error
     return decode_manifest(content, where=path)
 
 

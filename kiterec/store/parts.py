@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 from kiterec.errors import CorruptPartError, StorageError
 from kiterec.store.files import FILES, Files, storage_errors
 from kiterec.store.part_guard import RowGroup, check_bytes, guard, read_guard
+from kiterec.store.ranged_file import RangedFile
+from kiterec.store.remote import open_source
 from kiterec.store.schema import FORMAT, TRANSCRIPT_SCHEMA, with_known_schema
 
 if TYPE_CHECKING:
@@ -194,12 +196,13 @@ def open_part(path: Path) -> Iterator[Part]:
         StorageError: it cannot be opened.
     """
     with storage_errors("open", path):
-        source = pa.OSFile(str(path), "rb")
+        source = open_source(path)
     with source:
         try:
             groups = read_guard(source, where=path)
+            readable = pa.PythonFile(source, mode="r") if isinstance(source, RangedFile) else source
             file = pq.ParquetFile(
-                source, page_checksum_verification=True, pre_buffer=False, buffer_size=_READ_BYTES
+                readable, page_checksum_verification=True, pre_buffer=False, buffer_size=_READ_BYTES
             )
             if not file.schema_arrow.equals(TRANSCRIPT_SCHEMA) or file.num_row_groups != len(groups):
                 raise CorruptPartError(f"{path} has other columns or row groups than a part of a recording")
@@ -211,7 +214,7 @@ def open_part(path: Path) -> Iterator[Part]:
 
 def read_group(part: Part, group: int, *, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Give a row group's rows with the columns' types of the transcript."""
-    check_bytes(part.source, part.groups[group], where=part.path)
+    _check(part, group, columns)
     table = part.file.read_row_group(group, columns=columns, use_threads=False)
     for batch in table.to_batches():
         yield with_known_schema(batch)
@@ -224,11 +227,41 @@ def read_pieces(
 
     Rows of very unequal size may make a piece larger, up to the whole group.
     """
-    check_bytes(part.source, part.groups[group], where=part.path)
+    _check(part, group, columns)
     size = part.file.metadata.row_group(group)
     rows = max(1, size.num_rows * piece_bytes // max(1, size.total_byte_size))
     for batch in part.file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
         yield with_known_schema(batch)
+
+
+def _check(part: Part, group: int, columns: Sequence[str] | None) -> None:
+    """Refuse a row group whose bytes are not those that were written.
+
+    Of a part elsewhere, what the columns take is fetched. Where that is not the whole row group, only the
+    checksums of its pages guard it: fetching the payloads to check them would cost more than the answer.
+    """
+    found = part.groups[group]
+    if isinstance(part.source, RangedFile):
+        begin, end = (found.begin, found.end) if columns is None else _span(part, group, columns)
+        part.source.fetch(begin, end)
+        if (begin, end) != (found.begin, found.end):
+            return
+    check_bytes(part.source, found, where=part.path)
+
+
+def _span(part: Part, group: int, columns: Sequence[str]) -> tuple[int, int]:
+    """Give the bytes from the first to the last of some columns of a row group."""
+    if "payload" in columns:
+        return part.groups[group].begin, part.groups[group].end
+    size = part.file.metadata.row_group(group)
+    begins, ends = [], []
+    for place in range(size.num_columns):
+        column = size.column(place)
+        if column.path_in_schema in columns:
+            first = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
+            begins.append(first)
+            ends.append(first + column.total_compressed_size)
+    return min(begins), max(ends)
 
 
 def _least_and_greatest(table: pa.Table, column: str) -> tuple[int, int]:

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from kiterec.errors import StorageError
+from kiterec.store.files import reason_of
 from kiterec.store.folder import JOURNAL, PART, RecordingFolder, StoredFile
 from kiterec.store.journal_reader import JournalReader
 from kiterec.store.parts import open_part, read_pieces
+from kiterec.store.remote import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from kiterec.store.manifest import Manifest, PartEntry
 
 PIECE_BYTES: Final = 4 << 20
 """What a source gives at a time unless it is asked for less: small enough to stay near the processor."""
@@ -45,19 +49,18 @@ ALL_ROWS = Range()
 
 
 class PartSource:
-    """A sealed part."""
+    """A sealed part; with its entry in the manifest it is opened only for what it may hold."""
 
     is_sealed = True
 
-    def __init__(self, file: StoredFile) -> None:
+    def __init__(self, file: StoredFile, entry: PartEntry | None = None) -> None:
+        self._entry = entry
         self.number = file.number
         self.path = file.path
         try:
             self.size = file.path.stat().st_size
         except OSError as error:
-            raise StorageError(
-                f"cannot open {file.path}: {(error.strerror or str(error)).lower()}"
-            ) from error
+            raise StorageError(f"cannot open {file.path}: {reason_of(error)}") from error
 
     def close(self) -> None:
         """Do nothing: the file is open only while it is read."""
@@ -70,6 +73,10 @@ class PartSource:
         piece_bytes: int = PIECE_BYTES,
     ) -> Iterator[pa.RecordBatch]:
         """Give the rows of the row groups that may be wanted."""
+        if (it := self._entry) is not None and not wanted.may_hold(
+            (it.first_seq, it.last_seq), (it.begin_ns, it.end_ns)
+        ):
+            return
         with open_part(self.path) as part:
             for group, found in enumerate(part.groups):
                 if wanted.may_hold(found.seq, found.received_at):
@@ -113,12 +120,14 @@ def open_sources(folder: RecordingFolder, connection: str) -> list[Source]:
 
     A journal that is sealed meanwhile is still read to its end, because it is opened here.
     """
+    # A part elsewhere costs a request or two to look into; what is on a disk may be ahead of its manifest.
+    manifest = folder.manifest() if is_remote(folder.path) else None
     for _ in range(100):
         with ExitStack() as opened:
             try:
                 sources: list[Source] = []
                 for file in _one_a_number(folder, connection):
-                    source = _open(file)
+                    source = _open(file, manifest)
                     opened.callback(source.close)
                     sources.append(source)
             except FileNotFoundError:  # sealed and deleted since the listing: its part is there now
@@ -130,8 +139,10 @@ def open_sources(folder: RecordingFolder, connection: str) -> list[Source]:
     )
 
 
-def _open(file: StoredFile) -> Source:
-    return PartSource(file) if file.suffix == PART else JournalSource(file)
+def _open(file: StoredFile, manifest: Manifest | None) -> Source:
+    if file.suffix == PART:
+        return PartSource(file, None if manifest is None else manifest.part(file.connection, file.number))
+    return JournalSource(file)
 
 
 def _one_a_number(folder: RecordingFolder, connection: str) -> list[StoredFile]:

@@ -96,13 +96,13 @@ class Summary(msgspec.Struct, kw_only=True):
     lost_rows: int = 0
 
 
-def summarize(path: Path | str) -> Summary:
+def summarize(recording: RecordingFolder | Path | str) -> Summary:
     """Give the summary of a recording, also of one that is still being written.
 
     Raises:
         ManifestError: there is no recording, or its manifest cannot be read.
     """
-    folder = open_folder(path)
+    folder = open_folder(recording)
     manifest = folder.manifest()
     names = sorted({*manifest.connections, *folder.connections()})
     connections = [_summarize_connection(folder, manifest, name) for name in names]

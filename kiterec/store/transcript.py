@@ -8,13 +8,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kiterec.errors import StorageError
-from kiterec.store.folder import RecordingFolder, open_folder
+from kiterec.store.folder import open_folder
 from kiterec.store.schema import READ_SCHEMA
 from kiterec.store.sources import Range, Source, open_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from kiterec.store.folder import RecordingFolder
 
 BATCH_BYTES: Final = 4 << 20
 """Payload of a merged batch, about: what is merged stays near the processor, and memory is used again."""
@@ -32,7 +34,7 @@ def read_transcript(
     """Read rows in order of `seq`, each once, also of a recording that is still being written.
 
     Args:
-        recording: the folder.
+        recording: the folder, or what names it for `open_folder`.
         connections: only these; None: all.
         begin_ns: only rows received at or after this instant, ns since the epoch.
         end_ns: only rows received before it.
@@ -48,7 +50,7 @@ def read_transcript(
         StorageError: an unknown connection, or a part that cannot be read.
         ValueError: an unknown column.
     """
-    folder = recording if isinstance(recording, RecordingFolder) else open_folder(recording)
+    folder = open_folder(recording)
     first_seq, end_seq = seq_range or (None, None)
     wanted = Range(begin_ns=begin_ns, end_ns=end_ns, first_seq=first_seq, end_seq=end_seq)
     names = _chosen(folder, connections)

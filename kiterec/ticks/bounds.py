@@ -13,9 +13,10 @@ from kiterec.ticks.schema import INSTANT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
     import pyarrow as pa
+
+    from kiterec.store.folder import RecordingFolder
 
 _MIRRORED: Final = {"Lt": "Gt", "LtEq": "GtEq", "Gt": "Lt", "GtEq": "LtEq", "Eq": "Eq"}
 _MAX: Final = (1 << 63) - 1
@@ -52,7 +53,9 @@ class Bounds:
             both if both is not None else self.connections,
         )
 
-    def read(self, path: Path, *, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def read(
+        self, folder: RecordingFolder, *, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Read the transcript within the bounds.
 
         Raises:
@@ -61,7 +64,7 @@ class Bounds:
         if self._empty():
             return iter(())
         return read_transcript(
-            path,
+            folder,
             connections=self.connections,
             begin_ns=self.begin_ns,
             end_ns=self.end_ns,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from kiterec.errors import SetupError, StorageError
+from kiterec.store.remote import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,7 +123,7 @@ class InstrumentDump:
             StorageError: the file is missing, is no Parquet, or lacks columns.
         """
         try:
-            table = pl.read_parquet(path)
+            table = pl.read_parquet(io.BytesIO(path.read_bytes()) if is_remote(path) else path)
             return cls(table.select(INSTRUMENT_SCHEMA.names()).cast(INSTRUMENT_SCHEMA))
         except (pl.exceptions.PolarsError, OSError) as error:
             raise StorageError(f"the instrument dump {path} cannot be read: {_first_line(error)}") from error

@@ -13,8 +13,10 @@ from kiterec.ticks.scan import scan_ticks
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from kiterec.store.folder import RecordingFolder
 
-def last_prices(path: Path | str, limit: int = 10) -> pl.DataFrame:
+
+def last_prices(recording: RecordingFolder | Path | str, limit: int = 10) -> pl.DataFrame:
     """Give the last prices of the busiest instruments.
 
     Shape:
@@ -22,14 +24,14 @@ def last_prices(path: Path | str, limit: int = 10) -> pl.DataFrame:
         last_price in rupees, change in percent (null where only ltp packets came), received_at, ticks.
 
     Args:
-        path: the folder of a recording.
+        recording: the folder, or what names it for `open_folder`.
         limit: instruments at most.
 
     Raises:
         ManifestError: there is no recording, or its format is newer.
     """
-    folder = open_folder(path)
-    ticks = scan_ticks(path).select("instrument_token", "segment", "last_price", "change", "received_at")
+    folder = open_folder(recording)
+    ticks = scan_ticks(folder).select("instrument_token", "segment", "last_price", "change", "received_at")
     last = (
         ticks.group_by("instrument_token", maintain_order=True)
         .agg(pl.all().exclude("change").last(), pl.col("change").drop_nulls().last(), pl.len().alias("ticks"))

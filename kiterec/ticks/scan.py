@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from kiterec.store.folder import RecordingFolder
     from kiterec.ticks.decode import Context
     from kiterec.ticks.find import Packets
     from kiterec.ticks.schema import Prices
@@ -42,7 +43,7 @@ _TRANSCRIPT: Final = ["connection", "seq", "received_at", "kind", "payload"]
 
 
 def scan_ticks(
-    path: Path | str,
+    recording: RecordingFolder | Path | str,
     *,
     symbols: Iterable[str | int] | None = None,
     prices: Prices = "float",
@@ -57,7 +58,7 @@ def scan_ticks(
         packet of a known length gives no row. Each collect reads the recording as it then is.
 
     Args:
-        path: the folder of a recording.
+        recording: the folder, or what names it for `open_folder`.
         symbols: instruments by token, `NSE:INFY` or a pattern such as `NFO:NIFTY*`; None for all.
         prices: `float` for rupees, `int` for the integers of the wire with `price_divisor`.
         begin: first instant of `received_at`; None for the beginning.
@@ -69,7 +70,7 @@ def scan_ticks(
         SetupError: a symbol is unknown, or the recording has no instrument dump to look it up in.
         ValueError: a time without zone, or an unknown kind of price.
     """
-    folder = open_folder(path)
+    folder = open_folder(recording)
     folder.manifest()
     schema = tick_schema(prices, segments=segments)
     asked = time_bounds(begin, end)
@@ -87,7 +88,7 @@ def scan_ticks(
             with_columns, conditions, schema=schema, tokens=tokens, prices=prices, segments=segments
         )
         frames = (
-            frame for batch in bounds.read(folder.path, columns=_TRANSCRIPT) for frame in query.answer(batch)
+            frame for batch in bounds.read(folder, columns=_TRANSCRIPT) for frame in query.answer(batch)
         )
         yield from first_rows(frames, n_rows)
 

@@ -72,7 +72,7 @@ def _scan(folder: RecordingFolder, asked: Bounds, schema: pl.Schema, *, name: st
         condition = joined(conditions) if conditions else None
         frames = (
             _table(batch, needed, schema).filter(True if condition is None else condition).select(columns)
-            for batch in bounds.read(folder.path, columns=list({*needed, "kind", "seq"}))
+            for batch in bounds.read(folder, columns=list({*needed, "kind", "seq"}))
         )
         yield from first_rows((frame for frame in frames if frame.height), n_rows)
 

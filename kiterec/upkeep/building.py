@@ -19,6 +19,7 @@ from kiterec.store.files import FILES
 from kiterec.store.folder import INSTRUMENTS_NAME, RecordingFolder
 from kiterec.store.lock import FolderLock
 from kiterec.store.manifest import Manifest, Status, save_manifest
+from kiterec.store.remote import is_remote
 from kiterec.store.schema import TRANSCRIPT_SCHEMA
 from kiterec.upkeep.lane import Lane
 
@@ -157,7 +158,7 @@ def _check_place(out: Path, sources: Iterable[Path]) -> None:
     if out.exists():
         raise SetupError(f"{out} exists already; give a folder that does not")
     for source in sources:
-        if out.resolve().is_relative_to(source.resolve()):
+        if not is_remote(source) and out.resolve().is_relative_to(source.resolve()):
             raise SetupError(f"{out} is inside the recording {source}; give a folder outside of it")
 
 

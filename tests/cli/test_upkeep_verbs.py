@@ -276,3 +276,15 @@ def test_export_refuses_what_cannot_be_and_leaves_nothing(
     assert (code, out) == (2, ""), err
     assert says in err
     assert not any(tmp_path.iterdir())
+
+
+def test_verbs_that_only_read_take_a_url_and_the_others_say_what_they_take(run: Run, recording: Path) -> None:
+    url = recording.resolve().as_uri()
+    for verb in (("info",), ("ticks", "--limit", "1"), ("candles",), ("export", "-o", "-")):
+        code, out, err = run(verb[0], url, *verb[1:])
+        assert (code, err) == (0, ""), err
+        assert out
+    for verb in ("verify", "recover", "prune", "ls"):
+        code, out, err = run(verb, url)
+        assert (code, out) == (2, "")
+        assert "copy the recording there first" in err
