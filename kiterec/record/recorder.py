@@ -17,6 +17,7 @@ from kiterec.record.plan import make_plan
 from kiterec.record.result import Ending, RecordResult
 from kiterec.record.stages import Crew, RowSink, end, fetch_dump, keep_dump, unless
 from kiterec.record.status import RecordStatus, connection_status
+from kiterec.record.turns import quick_turns
 from kiterec.store.writer import RecordingWriter
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class Recorder:
             asyncio.to_thread(recover_unfinished, config.out, stopped=lambda: self._ending)
         )
         try:
-            ending, failure = await self._record(crew, plan, stop)
+            with quick_turns():
+                ending, failure = await self._record(crew, plan, stop)
             logger.debug("recording ends: because=%s", ending)
         finally:
             self._ending = True

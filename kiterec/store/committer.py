@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _IST_OFFSET_NS: Final = int(IST.utcoffset(None).total_seconds()) * NS_PER_S
-_PERIOD_SHARE: Final = 0.5
+_PERIOD_SHARE: Final = 0.25
 """Of the flush interval: the rest is for waking up, encoding and writing when all threads are busy."""
 _MUCH_BYTES: Final = 32 << 20
 _FAST_BYTES_PER_S: Final = 10e6

@@ -28,7 +28,7 @@ BRISK_BYTES: Final = 16 << 20
 """So much may wait while the disk answers: more would only wait longer than the flush interval promises."""
 
 STALL_NS: Final = NS_PER_S
-"""A disk that has taken nothing for so long stalls; then the whole budget may fill before reading stops."""
+"""A disk that has let rows wait for so long stalls; then the whole budget may fill before reading stops."""
 
 
 class Group:
@@ -132,6 +132,8 @@ class RowQueue:
             check_connection_name(connection)
             self._known.add(connection)
         group = self._groups[connection] = Group(connection, time.monotonic_ns())
+        if not self._unwritten:
+            self._answered_ns = group.since_ns  # a disk that was asked nothing owes no answer
         return group
 
     def take(self) -> list[Group]:

@@ -70,15 +70,25 @@ def test_a_disk_that_answers_is_given_little_to_wait_for_and_one_that_stalls_the
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     brisk, stalled = RowQueue(1 << 30), RowQueue(1 << 30)
-    for queue, silent_ns in ((brisk, 0), (stalled, STALL_NS + 1)):
-        queue.append("a", row(BRISK_BYTES))
-        queue.written(queue.take()[0])
-        answered = time.monotonic_ns()
+    for queue, waited_ns in ((brisk, 0), (stalled, STALL_NS + 1)):
+        queue.append("a", row())
+        began = time.monotonic_ns()
         with monkeypatch.context() as patch:
-            patch.setattr(time, "monotonic_ns", lambda now=answered + silent_ns: now)
+            patch.setattr(time, "monotonic_ns", lambda now=began + waited_ns: now)
             queue.append("a", row(BRISK_BYTES))
     assert brisk.paused
     assert not stalled.paused
+
+
+def test_a_burst_after_a_silent_hour_meets_no_stalled_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = RowQueue(1 << 30)
+    queue.append("a", row())
+    queue.written(queue.take()[0])
+    an_hour_later = time.monotonic_ns() + 3600 * STALL_NS
+    monkeypatch.setattr(time, "monotonic_ns", lambda: an_hour_later)
+    queue.append("a", row(BRISK_BYTES // 2))
+    queue.append("b", row(BRISK_BYTES // 2))
+    assert queue.paused
 
 
 def test_much_data_asks_for_an_early_flush() -> None:
