@@ -153,6 +153,28 @@ def test_the_pages_do_show_commands() -> None:
     assert len(fences("README.md")) >= 5
 
 
+def test_every_test_that_a_page_names_exists() -> None:
+    defined = {
+        (path.name, name)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)\(", path.read_text(), re.MULTILINE)
+    }
+    for name in PAGES:
+        named = set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / name).read_text()))
+        assert named <= defined, f"{name}: {named - defined}"
+        if name in {"docs/feed.md", "docs/replay.md", "docs/faults.md"}:
+            assert len(named) >= 15
+
+
+def test_a_tested_program_with_its_tests_and_its_workflow_is_thirty_lines() -> None:
+    page = (ROOT / "docs" / "testing.md").read_text().partition("## What the fixtures give")[0]
+    files = [
+        match for match in FENCE.finditer(page) if match["language"] == "yaml" or "file:" in match["notes"]
+    ]
+    assert len(files) == 3
+    assert sum(1 for match in files for line in match["text"].splitlines() if line.strip()) <= 30
+
+
 @pytest.mark.parametrize("name", [*PAGES, "benchmarks/README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_every_link_to_a_file_leads_to_one(name: str) -> None:
     page = ROOT / name

@@ -49,12 +49,21 @@ from kiterec.clock import NS_PER_S
     help="Go wrong on purpose, as this scenario says.",
 )  # fmt: skip
 @click.option("--disconnects", is_flag=True, help="Lose connections where recorded ones were lost.")
+@click.option(
+    "--rebase", type=click.Choice(["now"]),
+    help="Move the exchange's times so that the beginning is now and a program sees today.",
+)  # fmt: skip
+@click.option(
+    "--rest/--no-rest", default=True, show_default=True,
+    help="Answer instruments, quotes and candles over HTTP on the same port.",
+)  # fmt: skip
 @check_credentials_option
 def replay(
     *, recording: Path, port: int, speed: float | None, exact: bool, expected: int | None, begin: str | None,
     end: str | None, skip_idle: float | None, paused: bool,
     lockstep: Literal["taken", "acknowledged"] | None, at_end: Literal["close", "hold", "loop"] | None,
-    scenario: Path | None, disconnects: bool, check_credentials: bool,
+    scenario: Path | None, disconnects: bool, rebase: Literal["now"] | None, rest: bool,
+    check_credentials: bool,
 ) -> None:  # fmt: skip
     """Play RECORDING back as if it were Kite.
 
@@ -67,6 +76,8 @@ def replay(
     from kiterec.cli.serving import credentials_from_environment, serve
     from kiterec.replay.server import ReplayServer
 
+    if exact and rebase:
+        raise click.UsageError("--exact sends what was recorded byte for byte, --rebase changes it; give one")
     timeline, stretch = _stretch(recording, begin, end, skip_idle)
     ending = at_end or ("close" if exact else "hold")
     server = ReplayServer(
@@ -74,7 +85,7 @@ def replay(
         stretch=stretch, paused=paused,
         lockstep="acknowledged" if lockstep == "acknowledged" else lockstep is not None,
         credentials=credentials_from_environment() if check_credentials else None,
-        disconnects=disconnects,
+        disconnects=disconnects, rebase=rebase, rest=rest,
         hook=None if scenario is None else _faults(scenario),
     )  # fmt: skip
     pace = "as fast as it is taken" if speed is None else f"at {speed:g} times its pace"

@@ -14,6 +14,7 @@ from kiterec.clock import NS_PER_MS, NS_PER_S
 from kiterec.replay.client import SNAPSHOT_DELAY_S
 from kiterec.replay.market import MarketBatch
 from kiterec.replay.reading import read_ahead
+from kiterec.replay.rebased import RebasedTimeline
 from kiterec.replay.timeline import TimelineKind
 from kiterec.replay.transport import Target
 from kiterec.wire.transcript import read_lifecycle
@@ -90,6 +91,7 @@ class Playback:
         # A client's requests come one after another: the first frame meets all of them.
         self._quiet_s = 0 if market is None else SNAPSHOT_DELAY_S
         self._clean = True
+        self._rebased = timeline if isinstance(timeline, RebasedTimeline) else None
 
     @property
     def beginning(self) -> Target:
@@ -125,6 +127,8 @@ class Playback:
         elif not self._transport.steps:
             await self._transport.until(self._tally.position_ns + GRID_NS)
         self._tally.rounds += 1
+        if self._rebased is not None:
+            self._rebased.begin_now(self._stretch.begin_ns)
         return self._transport.take_target() or self.beginning
 
     async def _through(self, target: Target | None) -> Target | None:
@@ -170,6 +174,7 @@ class Playback:
             self._audience.show_state()
         if first:
             await self._audience.gathered(quiet_s=self._quiet_s)
+            self._begin_now(position_ns)
             tally.state = "running"
             pace.forget()
             logger.info(
@@ -177,6 +182,16 @@ class Playback:
                 len(self._audience), pace.speed or "max", position_ns / NS_PER_S,
             )  # fmt: skip
         self._transport.arrived(position_ns)
+
+    def _begin_now(self, position_ns: int) -> None:
+        """Where times are moved, do it anew: the clients may have kept us waiting since the first reading."""
+        if self._rebased is None:
+            return
+        target = self._transport.take_target()  # somebody may have asked for another place meanwhile
+        if target is None and self._rebased.begin_now(position_ns):
+            target = Target(position_ns=position_ns)
+        if target is not None:
+            self._transport.seek(target)
 
     async def _play(self, batch: MarketBatch, begin: int) -> Target | None:
         """Send a batch; give the place that somebody asked for, unless it is in the batch and was gone to."""

@@ -21,6 +21,7 @@ from kiterec.replay.market import Market
 from kiterec.replay.outlet import HIGH_WATER_BYTES
 from kiterec.replay.pace import Pace
 from kiterec.replay.playback import Playback, Stretch
+from kiterec.replay.rebased import RebasedTimeline
 from kiterec.replay.rest.instant import Instant
 from kiterec.replay.rest.routes import RestTwin
 from kiterec.replay.sockets import Room
@@ -70,11 +71,15 @@ class ReplayServer(ReplayControls):
             with "acknowledged", when somebody has said so with `acknowledge`.
         disconnects: lose connections where recorded ones were lost: in exact mode the client of that
             connection, otherwise those with an instrument that it spoke for. Deliberate ends are none.
+        rebase: "now" moves the times that exchanges gave, in packets and in answers over HTTP, so that the
+            beginning is now; not with `exact`. None leaves them.
+        rest: answer the vendor's REST API over HTTP; otherwise only the instrument dump.
         limits: bounds of what clients may do.
         hook: asked before each connection is answered and before each message goes out.
 
     Raises:
         ValueError: an impossible option.
+        ReplayError: the timeline is to be rebased and does not know when it was.
     """
 
     def __init__(
@@ -92,6 +97,8 @@ class ReplayServer(ReplayControls):
         paused: bool = False,
         lockstep: bool | Literal["acknowledged"] = False,
         disconnects: bool = False,
+        rebase: Literal["now"] | None = None,
+        rest: bool = True,
         limits: Limits | None = None,
         hook: ReplayHook | None = None,
     ) -> None:
@@ -101,6 +108,12 @@ class ReplayServer(ReplayControls):
             wait_for_clients = len(timeline.connections) if exact else 1
         if wait_for_clients < 0:
             raise ValueError(f"wait_for_clients cannot be negative, got {wait_for_clients}")
+        if rebase not in {None, "now"}:
+            raise ValueError(f"rebase is now or None, got {rebase!r}")
+        if rebase and exact:
+            raise ValueError(
+                "an exact replay sends what was recorded byte for byte; rebase changes times in it"
+            )
         super().__init__(
             timeline,
             transport=Transport(Pace(speed)),
@@ -112,6 +125,8 @@ class ReplayServer(ReplayControls):
         if paused:
             self.pause()
         self._stretch = stretch or Stretch()
+        self._rest = rest
+        self._rebased = RebasedTimeline(timeline) if rebase else None
         self._lockstep = bool(lockstep)
         self._disconnects = disconnects
         self._host, self._asked_port = host, port
@@ -188,11 +203,15 @@ class ReplayServer(ReplayControls):
             ReplayError: the port is in use or the host cannot be listened on.
         """
         csv = await asyncio.to_thread(self._timeline.instruments_csv)
-        instant = Instant(self._timeline, market=self._market, tally=self._tally)
-        self._door.pages = Pages(csv, twin=RestTwin(instant, admission=self._admission, instruments_csv=csv))
+        if self._rebased is not None:
+            await asyncio.to_thread(self._rebased.begin_now, self._stretch.begin_ns)
+        instant = Instant(self._timeline, market=self._market, tally=self._tally, rebased=self._rebased)
+        twin = RestTwin(instant, admission=self._admission, instruments_csv=csv)
+        self._door.pages = Pages(csv, twin=twin if self._rest else None)
         await self._measure()
         self._door.greeting = await asyncio.to_thread(greeting_of, self._timeline, csv)
-        if self._market is not None and (universe := self._timeline.universe) is not None:
+        served = self._rebased or self._timeline
+        if self._market is not None and (universe := served.universe) is not None:
             self._market.open(universe)
         self._server = await self._listen()
         if self._host not in _LOOPBACK:
@@ -245,7 +264,7 @@ class ReplayServer(ReplayControls):
 
     async def _play(self) -> None:
         playback = Playback(
-            self._timeline,
+            self._rebased or self._timeline,
             market=self._market,
             audience=self._audience,
             transport=self._transport,

@@ -104,6 +104,7 @@ class KiteReplayFactory:
         at_end: Literal["close", "hold", "loop"] = "close",
         lockstep: bool | Literal["acknowledged"] = False,
         exact: bool = False,
+        rebase: Literal["now"] | None = None,
         faults: Faults | None = None,
         **options: Any,
     ) -> ServedKite:
@@ -115,6 +116,7 @@ class KiteReplayFactory:
             at_end: `close` every connection when all is sent, `hold` them with heartbeats, or `loop`.
             lockstep: send a message only when every client has taken the one before.
             exact: client n gets recorded connection n byte for byte.
+            rebase: "now" moves the exchange's times so that the beginning is now; None leaves them.
             faults: what shall go wrong: a scenario, the path of one in TOML, or faults for seed 1.
             options: further ones of `ReplayServer`, such as `wait_for_clients`, `credentials` or `paused`.
 
@@ -124,7 +126,7 @@ class KiteReplayFactory:
         """
         return _serve(
             self._stack, _timeline(recording), speed=speed, faults=faults,
-            at_end=at_end, lockstep=lockstep, exact=exact, **options,
+            at_end=at_end, lockstep=lockstep, exact=exact, rebase=rebase, **options,
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from kiterec.replay.client import HEARTBEAT_S
@@ -97,6 +98,51 @@ def test_python_subscribes_anew_on_reconnect_and_goes_on_from_the_present_state(
                     await server.step(3)
                     await client.until(lambda known=known: prices(client)[-1:] == [known + 3])
                     client.socket.transport.abort()
+
+    run(main())
+
+
+def test_python_keeps_trying_after_a_403_and_is_let_in_with_the_right_token() -> None:
+    async def main() -> None:
+        async with ReplayServer(counting(2), speed=None, credentials={"k": "right"}) as server:
+            for _ in range(20):
+                with pytest.raises(InvalidStatus) as refused:
+                    await connect(f"{server.url}?api_key=k&access_token=old", proxy=None)
+                assert refused.value.response.status_code == 403
+            async with listening(server.url, "api_key=k&access_token=right") as client:
+                await client.want(Mode.LTP, 256)
+                await client.until_closed()
+                assert prices(client)[-1] == 2
+            assert server.stats().refused == {403: 20}
+
+    run(main())
+
+
+def test_js_gets_nothing_on_a_new_connection_until_it_asks() -> None:
+    async def main() -> None:
+        server = ReplayServer(counting(6), paused=True)
+        async with server, listening(server.url) as first:
+            await first.want(Mode.FULL, 256)
+            await server.step(3)
+            await first.until(lambda: prices(first)[-1:] == [3])
+            async with listening(server.url) as second:
+                await second.until(lambda: second.heartbeats)
+                assert second.frames == []
+                await second.want(Mode.FULL, 256)
+                await second.until(lambda: prices(second) == [3])
+
+    run(main())
+
+
+def test_an_instrument_that_does_not_exist_is_answered_with_silence() -> None:
+    async def main() -> None:
+        async with ReplayServer(counting(3), speed=None) as server, listening(server.url) as client:
+            await client.ask(Subscribe((999 << 8,)), SetMode(Mode.FULL, (999 << 8,)))
+            await client.want(Mode.LTP, 256)
+            await client.until_closed()
+            assert prices(client)[-3:] == [1, 2, 3]
+            assert {int.from_bytes(part[:4]) for part in client.packets} == {256}
+            assert [json.loads(text)["type"] for text in client.texts] == ["instruments_meta"]
 
     run(main())
 

@@ -106,6 +106,15 @@ def test_the_page_on_faults_tells_each_kind_and_each_of_its_fields() -> None:
         assert f"`{field}" in page
 
 
+def test_the_page_on_faults_names_a_test_of_each_kind() -> None:
+    _, _, listed = (
+        (Path(__file__).parents[2] / "docs/faults.md").read_text().partition("## How they are tested")
+    )
+    rows = [line.split("|")[1] for line in listed.splitlines() if line.startswith("| `")]
+    for kind in AnyFault.__args__:
+        assert any(f"`{kind.__struct_config__.tag}`" in row for row in rows), kind
+
+
 def fired(fault, *, seed: int, seat: int = 1, index: int = 0, frames: int = 400) -> list[int]:
     trigger = Trigger(fault, seed=seed, index=index, seat=seat)
     return [n for n in range(1, frames + 1) if trigger.fires(Place(n, n * MS, n))]

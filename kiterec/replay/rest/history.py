@@ -13,11 +13,13 @@ from kiterec.replay.timeline import TimelineKind
 from kiterec.ticks.candles import candles
 from kiterec.ticks.decode import Context, decode, decode_packets, read_tokens
 from kiterec.ticks.find import find_packets
+from kiterec.ticks.sessions import SESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from kiterec.replay.timeline import Timeline
+    from kiterec.ticks.sessions import Session
 
 INTERVALS: Final[Mapping[str, str]] = {
     "minute": "1m", "3minute": "3m", "5minute": "5m", "10minute": "10m", "15minute": "15m",
@@ -46,7 +48,7 @@ def read_when(text: str) -> datetime | None:
 
 def history(
     timeline: Timeline, token: int, interval: str, *, begin: datetime, end: datetime,
-    until_ns: int, start_ns: int, with_oi: bool,
+    until_ns: int, start_ns: int, with_oi: bool, sessions: Mapping[str, Sequence[Session]] = SESSIONS,
 ) -> list[list[Any]]:  # fmt: skip
     """Give the candles of an instrument; reads the timeline from its start, so call it in a thread.
 
@@ -61,13 +63,14 @@ def history(
         begin: no candle that begins before.
         end: nor after.
         until_ns: the position of the replay.
-        start_ns: the recorded wall clock at the timeline's start.
+        start_ns: the wall clock at the timeline's start.
         with_oi: with open interest.
+        sessions: hours by exchange segment.
     """
     ticks = pl.concat(
         [decode([], columns=_COLUMNS), *_ticks(timeline, token, until_ns=until_ns, start_ns=start_ns)]
     )
-    found = candles(ticks.lazy(), INTERVALS[interval]).collect()
+    found = candles(ticks.lazy(), INTERVALS[interval], sessions=sessions).collect()
     kept = found.filter(pl.col("begin").is_between(begin, end)).sort("begin")
     return [
         [

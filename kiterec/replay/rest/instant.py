@@ -10,14 +10,17 @@ from kiterec.replay.framing import join_packets
 from kiterec.replay.instrument_index import UNKNOWN
 from kiterec.replay.timeline import Dated
 from kiterec.ticks.decode import decode
+from kiterec.ticks.sessions import SESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from kiterec.replay.market import Market
+    from kiterec.replay.rebased import RebasedTimeline
     from kiterec.replay.stats import Tally
     from kiterec.replay.timeline import Timeline
+    from kiterec.ticks.sessions import Session
 
 
 class Instant:
@@ -27,10 +30,19 @@ class Instant:
         timeline: what is served.
         market: its state; None in exact mode, which keeps none.
         tally: tells the position.
+        rebased: the timeline as programs see it, where its times are moved.
     """
 
-    def __init__(self, timeline: Timeline, *, market: Market | None, tally: Tally) -> None:
+    def __init__(
+        self,
+        timeline: Timeline,
+        *,
+        market: Market | None,
+        tally: Tally,
+        rebased: RebasedTimeline | None = None,
+    ) -> None:
         self.timeline = timeline
+        self._rebased = rebased
         self._market = market
         self._tally = tally
 
@@ -46,8 +58,14 @@ class Instant:
 
     @property
     def start_ns(self) -> int | None:
-        """Give the recorded wall clock at the timeline's start; None when it has none. May read a disk."""
-        return self.timeline.start_ns if isinstance(self.timeline, Dated) else None
+        """Give the wall clock at the timeline's start; None when it has none. May read a disk."""
+        timeline = self._rebased or self.timeline
+        return timeline.start_ns if isinstance(timeline, Dated) else None
+
+    @property
+    def sessions(self) -> Mapping[str, Sequence[Session]]:
+        """Give the exchanges' hours; none where times are moved out of them."""
+        return SESSIONS if self._rebased is None else {}
 
     def ticks(self, tokens: Sequence[int]) -> dict[int, dict[str, Any]]:
         """Give the last tick of each instrument that is known, by instrument_token."""

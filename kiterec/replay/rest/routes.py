@@ -105,6 +105,7 @@ class RestTwin:
             found = await asyncio.to_thread(
                 history, self._instant.timeline, int(token), interval, begin=begin, end=end,
                 until_ns=self._instant.position_ns, start_ns=start_ns, with_oi=asked.value("oi") == "1",
+                sessions=self._instant.sessions,
             )  # fmt: skip
         return _success({"candles": found})
 
