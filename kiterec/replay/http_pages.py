@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import logging
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from kiterec.errors import KiterecError
+
 if TYPE_CHECKING:
     from kiterec.replay.rest.asked import Asked
     from kiterec.replay.rest.routes import RestTwin
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,13 @@ class Pages:
                         HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed.", error_type="GeneralException"
                     )
                 return await self._instruments(*exchange)
-        page = None if self._twin is None else await self._twin.answer(asked)
+        try:
+            page = None if self._twin is None else await self._twin.answer(asked)
+        except KiterecError as reason:
+            logger.error("request failed path=%s reason=%s", asked.path, reason)  # noqa: TRY400
+            return error_page(
+                HTTPStatus.INTERNAL_SERVER_ERROR, "Internal server error.", error_type="GeneralException"
+            )
         if page is not None:
             return page
         return error_page(HTTPStatus.NOT_FOUND, "Route not found.", error_type="GeneralException")

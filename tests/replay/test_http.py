@@ -83,3 +83,12 @@ def test_without_a_dump_the_page_says_so() -> None:
             assert "No instrument dump" in json.loads(body)["message"]
 
     run(main())
+
+
+def test_without_rest_only_the_dump_is_answered() -> None:
+    async def main() -> None:
+        async with ReplayServer(moving(256), rest=False) as server:
+            assert (await get(f"{server.http_url}/instruments"))[0] == 200
+            assert (await get(f"{server.http_url}/user/profile"))[0] == 404
+
+    run(main())

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kiteconnect import KiteConnect
-from kiteconnect.exceptions import InputException, TokenException
+from kiteconnect.exceptions import GeneralException, InputException, TokenException
 
 import kiterec
-from kiterec.clock import IST
+from kiterec.clock import IST, to_ns
+from kiterec.errors import CorruptPartError
 from kiterec.replay.background import BackgroundReplay
 from kiterec.replay.rest.body_reader import BodyReader
 from kiterec.replay.server import ReplayServer
@@ -133,10 +134,30 @@ def test_the_official_client_reads_candles_made_of_the_ticks(
     assert max(each["high"] for each in found) == mine["last_price"].max()
     assert sum(each["volume"] for each in found) == mine["volume_traded"][-1] - mine["volume_traded"][0]
     assert found[0]["date"].utcoffset() == dt.timedelta(hours=5, minutes=30)
+    if interval == "day":
+        assert found[0]["date"] == dt.datetime(2026, 1, 5, tzinfo=IST)
+        assert kite.historical_data(token, "2026-01-06", "2026-01-07", interval) == []
     if interval == "minute":
         assert found[0]["date"] == dt.datetime(2026, 1, 5, 10, 0, tzinfo=IST)
         second = kite.historical_data(token, "2026-01-05 10:01:00", "2026-01-05 10:01:59", interval)
         assert [each["date"] for each in second] == [found[1]["date"]]
+
+
+def test_a_day_has_one_candle_with_the_prices_of_its_trading_hours() -> None:
+    def frame_of(last_price: int, volume: int) -> bytes:
+        return frame(packet(184, 408065, last_price=last_price, volume_traded=volume))
+
+    class Morning(HandmadeTimeline):
+        start_ns = to_ns(dt.datetime(2026, 1, 5, 8, 30, tzinfo=IST))
+
+    minutes = {0: (99_00, 0), 40: (98_00, 100), 46: (101_00, 300), 60: (103_00, 700), 430: (90_00, 700)}
+    rows = [(60_000 * at, 0, frame_of(*each)) for at, each in minutes.items()]
+    with serving(Morning(rows), wait_for_clients=0) as (_, kite):
+        (day,) = kite.historical_data(408065, "2026-01-05 09:15:00", "2026-01-05 15:30:00", "day")
+    assert day == {
+        "date": dt.datetime(2026, 1, 5, tzinfo=IST), "open": 101, "high": 103, "low": 101, "close": 103,
+        "volume": 700,
+    }  # fmt: skip
 
 
 def test_answers_are_of_the_replays_instant(market, ticks) -> None:
@@ -209,6 +230,12 @@ def test_wrong_questions_are_answered_in_the_vendors_words(served, market) -> No
         kite.historical_data("NSE", *DAY, "minute")
     with pytest.raises(InputException, match="invalid from date"):
         kite.historical_data(token, "yesterday", DAY[1], "minute")
+    with pytest.raises(InputException, match="exceeds max limit: 60 days"):
+        kite.historical_data(token, "2025-11-05", DAY[1], "minute")
+    with pytest.raises(InputException, match="invalid token"):
+        kite.historical_data(999_999, *DAY, "minute")
+    with pytest.raises(InputException, match="invalid token"):
+        kite.historical_data(1 << 32, *DAY, "minute")
     with pytest.raises(Exception, match="Route not found"):
         kite.margins()
     with pytest.raises(Exception, match="Route not found"):
@@ -216,6 +243,24 @@ def test_wrong_questions_are_answered_in_the_vendors_words(served, market) -> No
             "regular", exchange="NSE", tradingsymbol="INFY", transaction_type="BUY", quantity=1,
             product="CNC", order_type="MARKET",
         )  # fmt: skip
+
+
+def test_a_timeline_that_cannot_be_read_is_the_servers_error_in_the_vendors_shape(market) -> None:
+    class Torn(kiterec.SyntheticMarket):
+        torn = False
+
+        def batches(self):
+            if self.torn:
+                raise CorruptPartError("part-0 is damaged at byte 7")
+            return super().batches()
+
+    timeline = Torn(instruments=10, seed=1, duration_s=1)
+    with serving(timeline, wait_for_clients=0) as (_, kite):
+        timeline.torn = True
+        with pytest.raises(GeneralException, match="Internal server error") as raised:
+            kite.historical_data(timeline.instrument_tokens[0], *DAY, "minute")
+        assert raised.value.code == 500
+        assert kite.ltp([timeline.instrument_tokens[0]])
 
 
 def test_an_exact_replay_has_no_quotes_and_says_so() -> None:

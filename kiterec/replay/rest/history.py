@@ -13,7 +13,7 @@ from kiterec.replay.timeline import TimelineKind
 from kiterec.ticks.candles import candles
 from kiterec.ticks.decode import Context, decode, decode_packets, read_tokens
 from kiterec.ticks.find import find_packets
-from kiterec.ticks.sessions import SESSIONS
+from kiterec.ticks.sessions import OUTSIDE, SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,9 +31,31 @@ Source:
     https://kite.trade/docs/connect/v3/historical/
 """
 
+DAYS: Final[Mapping[str, int]] = {
+    "minute": 60, "3minute": 100, "5minute": 100, "10minute": 100, "15minute": 200,
+    "30minute": 200, "60minute": 400, "day": 2_000,
+}  # fmt: skip
+"""How many days may be asked for at once, by interval: what users of the vendor's API report."""
+
 _COLUMNS: Final = (
     "connection", "received_at", "instrument_token", "segment", "last_price", "volume_traded", "oi",
 )  # fmt: skip
+
+
+def asked_stretch(interval: str, begin: str, end: str) -> tuple[datetime, datetime]:
+    """Read which candles are asked for.
+
+    Raises:
+        ValueError: nothing that the vendor answers; the text is the vendor's.
+    """
+    if interval not in INTERVALS:
+        raise ValueError("invalid interval")
+    first, last = read_when(begin), read_when(end)
+    if first is None or last is None:
+        raise ValueError(f"invalid {'from' if first is None else 'to'} date")
+    if (last - first).days > DAYS[interval]:
+        raise ValueError(f"interval exceeds max limit: {DAYS[interval]} days")
+    return first, last
 
 
 def read_when(text: str) -> datetime | None:
@@ -54,13 +76,14 @@ def history(
 
     Shape:
         One list a candle: time, open, high, low, close, volume and, if asked for, open interest. The last
-        candle is as far as the replay is. Instruments without volume have 0.
+        candle is as far as the replay is. Instruments without volume have 0. A day is one candle, of its
+        midnight, with the prices of its trading hours where there are any.
 
     Args:
         timeline: what is served.
         token: the instrument.
         interval: one of `INTERVALS`.
-        begin: no candle that begins before.
+        begin: no candle that begins before; of days, none before its date.
         end: nor after.
         until_ns: the position of the replay.
         start_ns: the wall clock at the timeline's start.
@@ -71,6 +94,8 @@ def history(
         [decode([], columns=_COLUMNS), *_ticks(timeline, token, until_ns=until_ns, start_ns=start_ns)]
     )
     found = candles(ticks.lazy(), INTERVALS[interval], sessions=sessions).collect()
+    if interval == "day":
+        found, begin = _whole_days(found), begin.replace(hour=0, minute=0, second=0)
     kept = found.filter(pl.col("begin").is_between(begin, end)).sort("begin")
     return [
         [
@@ -80,6 +105,31 @@ def history(
         ]
         for row in kept.iter_rows(named=True)
     ]  # fmt: skip
+
+
+def _whole_days(found: pl.DataFrame) -> pl.DataFrame:
+    """Make one candle of a day's sessions; what was said before they opened is no price of it."""
+    trades = ~pl.col("session").cast(pl.String).is_in(["pre_open", OUTSIDE])
+    counted = trades | ~trades.any()
+    return (
+        found.sort("begin")
+        .with_columns(_midnight(pl.col("begin")))
+        .group_by("begin", maintain_order=True)
+        .agg(
+            pl.col("open").filter(counted).first(),
+            pl.col("high").filter(counted).max(),
+            pl.col("low").filter(counted).min(),
+            pl.col("close").filter(counted).last(),
+            pl.col("volume").sum(),
+            pl.col("oi").last(),
+        )
+    )
+
+
+def _midnight(at: pl.Expr) -> pl.Expr:
+    """Give the begin of the day, IST, of UTC instants."""
+    ahead = IST.utcoffset(None)
+    return (at + ahead).dt.truncate("1d") - ahead
 
 
 def _ticks(timeline: Timeline, token: int, *, until_ns: int, start_ns: int) -> Iterator[pl.DataFrame]:

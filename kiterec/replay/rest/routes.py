@@ -12,7 +12,7 @@ import msgspec
 from kiterec.clock import utc
 from kiterec.errors import SetupError
 from kiterec.replay.http_pages import Page, error_page
-from kiterec.replay.rest.history import INTERVALS, history, read_when
+from kiterec.replay.rest.history import asked_stretch, history
 from kiterec.replay.rest.quotes import LIMITS, shaped
 from kiterec.replay.rest.session import is_checksum, new_session, profile
 from kiterec.ticks.instruments import InstrumentDump
@@ -88,14 +88,14 @@ class RestTwin:
             }
         )
 
-    async def _history(self, token: str, interval: str, asked: Asked) -> Page:
-        begin, end = read_when(asked.value("from")), read_when(asked.value("to"))
-        if not token.isdecimal() or len(token) > 10:
+    async def _history(self, name: str, interval: str, asked: Asked) -> Page:
+        token = _token(name, None)
+        if token is None or not await self._is_known(token):
             return _bad_input("invalid token")
-        if interval not in INTERVALS:
-            return _bad_input("invalid interval")
-        if begin is None or end is None:
-            return _bad_input(f"invalid {'from' if begin is None else 'to'} date")
+        try:
+            begin, end = asked_stretch(interval, asked.value("from"), asked.value("to"))
+        except ValueError as reason:
+            return _bad_input(str(reason))
         start_ns = await asyncio.to_thread(lambda: self._instant.start_ns)
         if start_ns is None:
             return error_page(
@@ -103,11 +103,16 @@ class RestTwin:
             )
         async with self._one_at_a_time:
             found = await asyncio.to_thread(
-                history, self._instant.timeline, int(token), interval, begin=begin, end=end,
+                history, self._instant.timeline, token, interval, begin=begin, end=end,
                 until_ns=self._instant.position_ns, start_ns=start_ns, with_oi=asked.value("oi") == "1",
                 sessions=self._instant.sessions,
             )  # fmt: skip
         return _success({"candles": found})
+
+    async def _is_known(self, token: int) -> bool:
+        """Tell whether a token is in the dump, or has ticks all the same; without both nobody can say."""
+        symbol = await asyncio.to_thread(lambda: self._dump is None or self._dump.symbol_of(token))
+        return bool(symbol) or not self._instant.has_state or token in self._instant.ticks([token])
 
     async def _session(self, asked: Asked) -> Page:
         api_key = asked.value("api_key")
