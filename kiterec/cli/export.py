@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import click
 
-from kiterec.cli.amounts import size
+from kiterec.amounts import size
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import from_option, instruments_option, json_option, split_words
 from kiterec.cli.parameters import RECORDING, wall_time

@@ -39,7 +39,7 @@ def info(*, recordings: tuple[Path, ...], as_json: bool) -> None:
 
 
 def _text(info: RecordingInfo, unfinished: bool) -> str:
-    from kiterec.cli.amounts import ist_instant, size
+    from kiterec.amounts import ist_instant, size
     from kiterec.cli.made_recording import made_from_text
     from kiterec.cli.summary_text import summary_text
     from kiterec.cli.unfinished import UNFINISHED

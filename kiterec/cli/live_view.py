@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kiterec.cli.amounts import seconds, size
+from kiterec.amounts import seconds, size
 from kiterec.cli.tables import Column, fit
 
 if TYPE_CHECKING:

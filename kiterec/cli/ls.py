@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from kiterec.cli.amounts import ist_instant, seconds, size
+from kiterec.amounts import ist_instant, seconds, size
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import check_folder, json_option
 from kiterec.cli.parameters import ON_DISK

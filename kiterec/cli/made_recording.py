@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kiterec.cli.amounts import counted, ist_instant
+from kiterec.amounts import counted, ist_instant
 from kiterec.cli.json_output import print_json
 from kiterec.cli.summary_text import summary_text
 from kiterec.store.summary import summarize

@@ -43,7 +43,7 @@ def merge(*, recordings: tuple[Path, ...], dedupe: bool, window: float, out: Pat
 
 
 def _lines(report: MergeReport) -> Iterator[str]:
-    from kiterec.cli.amounts import ist_instant, seconds
+    from kiterec.amounts import ist_instant, seconds
     from kiterec.clock import NS_PER_S
 
     yield report.path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kiterec.cli.amounts import price
+from kiterec.amounts import price
 from kiterec.cli.tables import Column, table
 from kiterec.ticks.last_prices import last_prices
 

@@ -10,6 +10,7 @@ import click
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import json_option
 from kiterec.cli.parameters import ON_DISK
+from kiterec.errors import SetupError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,8 +32,15 @@ def recover(*, path: Path, dry_run: bool, as_json: bool) -> None:
     from kiterec.store.recover import find_unfinished
     from kiterec.store.recover import recover as recover_one
 
-    folders = find_unfinished(path) if _holds_recordings(path) else [path]
-    reports = [recover_one(folder, dry_run=dry_run) for folder in folders]
+    reports = []
+    if _holds_recordings(path):
+        for folder in find_unfinished(path):
+            try:
+                reports.append(recover_one(folder, dry_run=dry_run))
+            except SetupError as error:  # somebody has begun to use it; the others need not wait
+                click.echo(f"kiterec: {error}", err=True)
+    else:
+        reports.append(recover_one(path, dry_run=dry_run))
     if as_json:
         print_json(reports)
     else:

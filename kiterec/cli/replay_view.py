@@ -7,7 +7,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Final
 
-from kiterec.cli.amounts import ist_instant, seconds, size
+from kiterec.amounts import ist_instant, seconds, size
 from kiterec.cli.keys import keys
 
 if TYPE_CHECKING:

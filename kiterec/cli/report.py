@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from kiterec.cli.amounts import size
+from kiterec.amounts import size
 from kiterec.cli.options import instruments_option, split_words
 from kiterec.cli.parameters import RECORDING
 

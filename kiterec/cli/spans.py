@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kiterec.cli.amounts import ist_instant
+from kiterec.amounts import ist_instant
 from kiterec.cli.parameters import wall_time
 from kiterec.clock import SYSTEM_CLOCK, to_ns, utc
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kiterec.cli.amounts import ist_instant, ist_time, seconds, size
+from kiterec.amounts import ist_instant, ist_time, seconds, size
 from kiterec.cli.tables import Column, table
 from kiterec.clock import NS_PER_S
 
@@ -71,4 +71,4 @@ def _troubles(summary: Summary) -> Iterator[str]:
     yield from summary.problems
     yield from summary.notes
     if summary.lost_rows:
-        yield f"{summary.lost_rows:,} rows did not reach the disk"
+        yield f"{summary.lost_rows:,} rows that were received are not in the recording"

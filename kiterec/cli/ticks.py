@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kiterec.cli.amounts import price
+from kiterec.amounts import price
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import from_option, instruments_option, split_words, to_option
 from kiterec.cli.parameters import RECORDING
@@ -91,7 +91,7 @@ def ticks(
 
 def _write_cache(path: Path, target: Path) -> None:
     """Bring the cache up to date and say what it has."""
-    from kiterec.cli.amounts import size
+    from kiterec.amounts import size
     from kiterec.ticks.cache import read_stamp, tick_cache
 
     stamp = read_stamp(tick_cache(path, target))

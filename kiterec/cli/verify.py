@@ -55,7 +55,7 @@ def _check_is_recording(path: Path) -> None:
 
 
 def _lines(findings: Findings) -> Iterator[str]:
-    from kiterec.cli.amounts import counted, size
+    from kiterec.amounts import counted, size
 
     state = "no manifest" if findings.status is None else str(findings.status)
     verdict = "clean" if findings.is_clean else counted(findings.error_count, "error")

@@ -49,7 +49,7 @@ def find_losses(
         return ("the recording was not finished; kiterec recover seals what is there",)
     found = []
     if summary.lost_rows:
-        found.append(f"{summary.lost_rows:,} rows did not reach the disk")
+        found.append(f"{summary.lost_rows:,} rows that were received are not in the recording")
     if summary.damage:
         found.append(f"{len(summary.damage):,} ranges are damaged")
     if summary.status is Status.RECORDING:

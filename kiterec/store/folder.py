@@ -89,12 +89,11 @@ class RecordingFolder:
         )
 
     def strangers(self) -> list[Path]:
-        """Give the files in the recording that kiterec did not name (what it set aside is no stranger)."""
+        """Give the files that hold none of the recording: what was set aside, and what is not kiterec's."""
         known = {self.path / MANIFEST_NAME, self.instruments_path}
         for connection in self.connections():
             known |= {file.path for file in self.files(connection)}
-        found = (path for path in self.path.rglob("*") if path.is_file() and path not in known)
-        return sorted(path for path in found if not path.name.endswith(DAMAGED))
+        return sorted(path for path in self.path.rglob("*") if path.is_file() and path not in known)
 
 
 def check_connection_name(name: str, *, what: str = "connection name") -> None:

@@ -42,6 +42,9 @@ __all__ = ["RecoverReport", "find_unfinished", "recover"]
 
 logger = logging.getLogger(__name__)
 
+_LOOKS = 5
+"""How often a recording is looked at anew when its files are taken away meanwhile."""
+
 
 def find_unfinished(out: Path | str) -> list[Path]:
     """Give the recordings below a folder that nobody writes and that are not final; sorted.
@@ -80,20 +83,38 @@ def recover(path: Path | str, *, dry_run: bool = False, files: Files = FILES) ->
     if not folder.path.is_dir():
         there = "is no folder of a recording" if folder.path.exists() else "does not exist"
         raise NoRecordingError(f"{folder.path} {there}; `kiterec ls` lists the recordings of a folder")
-    recovery = _Recovery(folder, files, dry_run=dry_run)
     busy = f"{folder.path} is being recorded at this moment; stop its recorder first"
     if dry_run:  # who only looks holds no lock that would keep a recorder, or another reader, out
-        if is_locked(folder.path):
-            raise SetupError(busy)
-        return recovery.run()
+        return _look(folder, files, busy)
     try:
         lock = FolderLock(folder.path).acquire()
     except SetupError as error:
         raise SetupError(busy) from error
     try:
-        return recovery.run()
+        return _Recovery(folder, files, dry_run=False).run()
     finally:
         lock.release()
+
+
+def _look(folder: RecordingFolder, files: Files, busy: str) -> RecoverReport:
+    """Say what recovery would do, while somebody else may begin to recover it, or to delete it."""
+    for _ in range(_LOOKS):
+        if is_locked(folder.path):
+            raise SetupError(busy)
+        try:
+            report = _Recovery(folder, files, dry_run=True).run()
+        except (FileNotFoundError, StorageError) as error:
+            if isinstance(error, NoRecordingError) or not _is_gone(error):
+                raise
+        else:
+            if not is_locked(folder.path):
+                return report
+    raise StorageError(f"{folder.path} changes faster than it can be looked at; try again")
+
+
+def _is_gone(error: BaseException | None) -> bool:
+    """Say whether an error comes from a file that somebody has taken away."""
+    return error is not None and (isinstance(error, FileNotFoundError) or _is_gone(error.__cause__))
 
 
 @dataclass(slots=True)

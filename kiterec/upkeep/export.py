@@ -86,7 +86,8 @@ def export(
         recording: the folder of a recording.
         target: the file, or `-` for stdout (CSV, or an Arrow stream). It appears when it is whole.
         format: what to write; None goes by the ending of `target`.
-        columns: of the tick table, and `symbol`; None for all of the tick table.
+        columns: of the tick table, and `symbol`; None for all that are known: `symbol` needs an instrument
+            dump.
         instruments: by token, `NSE:INFY` or a pattern such as `NFO:NIFTY*`; None for all.
         begin: first `received_at`; None for the beginning.
         end: first `received_at` that is too late; None for the end.

@@ -37,7 +37,7 @@ class ExportColumns:
         """
         ticks = tick_schema(prices)
         everything = pl.Schema({**ticks, SYMBOL: pl.String()})
-        self.names = list(ticks) if asked is None else check_columns(asked, everything)
+        self.names = _all(list(ticks), dump) if asked is None else check_columns(asked, everything)
         self.decoded = [name for name in self.names if name != SYMBOL]
         if SYMBOL in self.names:
             self.decoded += [] if "instrument_token" in self.decoded else ["instrument_token"]
@@ -61,6 +61,12 @@ class ExportColumns:
                 else [pl.col(name)]
             )
         )
+
+
+def _all(ticks: list[str], dump: Path) -> list[str]:
+    """Give the columns of the tick table and, where names are known, `symbol` beside the token."""
+    place = ticks.index("instrument_token") + 1
+    return [*ticks[:place], SYMBOL, *ticks[place:]] if dump.is_file() else ticks
 
 
 def _plain(dtype: pl.DataType) -> pl.DataType:

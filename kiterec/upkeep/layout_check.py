@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kiterec.store.folder import DAMAGED, DRAFT, JOURNAL, PART
+from kiterec.store.folder import DAMAGED, DRAFT, JOURNAL, PART, TORN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,9 +61,16 @@ def check_strangers(folder: RecordingFolder, manifest: Manifest, notes_of: Notes
     for path in folder.strangers():
         if path in kept:
             continue
-        if path.name.endswith(DAMAGED):
+        if path.name.endswith(TORN + DAMAGED):
             notes_of(path).warn(
-                "set aside because it did not check", "keep it, or delete it if nothing is missing"
+                f"{path.stat().st_size:,} bytes behind the last whole batch of a journal whose recorder "
+                "died: rows that were being written, or damage that looks the same",
+                "nothing reads it; delete it, or keep it as long as rows of the last moment may be missed",
+            )
+        elif path.name.endswith(DAMAGED):
+            notes_of(path).warn(
+                "recovery set it aside because something in it did not check",
+                "nothing reads it; delete it when a copy of the recording is whole",
             )
         elif path.name.endswith(".tmp"):
             notes_of(path).warn("the draft of a file whose writer died", RECOVER)
@@ -84,6 +91,7 @@ def check_statements(manifest: Manifest, notes: FileNotes) -> None:
         notes.error(sentence, "the recording stays quarantined; nothing was deleted")
     if manifest.lost_rows:
         notes.error(
-            f"{manifest.lost_rows:,} rows never reached the disk: {'; '.join(manifest.notes)}",
+            f"{manifest.lost_rows:,} rows that were received are not in the recording: "
+            f"{'; '.join(manifest.notes) or 'the disk did not keep them'}",
             "they are lost; merge with another recording of the time, if there is one",
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from kiterec.amounts import size
 from kiterec.clock import NS_PER_S, SYSTEM_CLOCK, Clock
 from kiterec.errors import KiterecError, SetupError, StorageError
 from kiterec.store.files import FILES, storage_errors
@@ -126,7 +127,7 @@ def plan_prune(
         age_reason = _too_old(listing, before_ns, clock)
         if age_reason is None and (max_bytes is None or left <= max_bytes):
             continue
-        reason = age_reason or f"all recordings together are {left:,} bytes, more than {max_bytes:,}"
+        reason = age_reason or _too_large(left, max_bytes)
         judged = _judge(listing, reason)
         if isinstance(judged, Removal):
             plan.remove.append(judged)
@@ -159,6 +160,10 @@ def _too_old(listing: Listing, before_ns: int | None, clock: Clock) -> str | Non
         return None
     days = (clock.now_ns() - listing.end_ns) / NS_PER_S / _DAY_S
     return f"its last row is {days:,.1f} days old"
+
+
+def _too_large(left: int, max_bytes: int | None) -> str:
+    return f"it is the oldest of {size(left)}, which are more than {size(max_bytes or 0)}"
 
 
 def _judge(listing: Listing, reason: str) -> Removal | Kept:

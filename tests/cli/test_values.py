@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 import pytest
 
-from kiterec.cli import amounts, parameters
+from kiterec import amounts
+from kiterec.cli import parameters
 from kiterec.cli.live_view import live_text
 from kiterec.cli.tables import Column, fit
 from kiterec.clock import to_ns

@@ -32,7 +32,7 @@ def test_rows_that_did_not_reach_the_disk_are_counted_and_the_failure_is_not_rep
     found = find_losses(
         summary(lost_rows=1234, notes=["no space left", "part 3 was not sealed"]), failure=failure
     )
-    assert found == ("1,234 rows did not reach the disk", "part 3 was not sealed")
+    assert found == ("1,234 rows that were received are not in the recording", "part 3 was not sealed")
 
 
 def test_a_refusal_is_told_once_where_no_gap_tells_it() -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +17,7 @@ from kiterec.store.journal_header import KNOWN_HEADER
 from kiterec.store.lock import FolderLock
 from kiterec.store.manifest import MANIFEST_NAME, Manifest, Status, save_manifest
 from kiterec.store.recover import find_unfinished, recover
-from kiterec.store.sealer import seal
+from kiterec.store.sealer import examine_journal, seal
 from kiterec.store.sealing import note_sealed
 from tests.store.die_between import ROWS
 from tests.store.recordings import (
@@ -347,6 +347,23 @@ def test_a_dry_run_keeps_nobody_out(tmp_path: Path) -> None:
         os.close(descriptor)
     with FolderLock(folder.path), pytest.raises(SetupError, match="being recorded"):
         recover(folder.path, dry_run=True)
+
+
+def test_a_dry_run_beside_somebody_who_recovers_looks_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = journal_folder(tmp_path / "r").path
+    done = []
+
+    def examine_late(*words: Any) -> Any:
+        if not done:
+            done.append(recover(path))
+        return examine_journal(*words)
+
+    monkeypatch.setattr("kiterec.store.recover.examine_journal", examine_late)
+    report = recover(path, dry_run=True)
+    assert done[0].sealed
+    assert (report.status, report.changed) == (Status.RECOVERED, False)
 
 
 def test_a_recording_that_vanishes_is_skipped(

@@ -28,7 +28,12 @@ WORDS = ("connection", "segment", "mode")
 
 @pytest.fixture(scope="module")
 def ticks(whole: Path) -> pl.DataFrame:
-    return kiterec.open(whole).ticks().with_columns(pl.col(WORDS).cast(pl.String)).collect()
+    recording = kiterec.open(whole)
+    table = recording.ticks().with_columns(pl.col(WORDS).cast(pl.String)).collect()
+    dump = recording.instruments()
+    assert dump is not None
+    symbols = [dump.symbol_of(token) for token in table["instrument_token"]]
+    return table.insert_column(5, pl.Series("symbol", symbols, pl.String))
 
 
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])
@@ -114,7 +119,7 @@ def test_a_stretch_without_ticks_is_an_empty_table(whole: Path, tmp_path: Path, 
     report = export(whole, tmp_path / f"ticks.{ending}", begin=instant(1_000))
     assert report.rows == 0
     if ending == "parquet":
-        assert pl.read_parquet(tmp_path / "ticks.parquet").width == 31
+        assert pl.read_parquet(tmp_path / "ticks.parquet").width == 32
     if ending == "csv":
         assert (tmp_path / "ticks.csv").read_text().count("\n") == 1
 

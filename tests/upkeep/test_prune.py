@@ -69,6 +69,11 @@ def test_the_oldest_go_until_the_others_fit(root: Path) -> None:
     assert [removal.path[-3:] for removal in plan.remove] == ["old"]
 
 
+def test_sizes_in_a_reason_are_for_people(root: Path) -> None:
+    plan = plan_prune(root, max_bytes=2_000)
+    assert plan.remove[0].reason.endswith("kB, which are more than 2 kB"), plan.remove[0].reason
+
+
 def damage(path: Path) -> None:
     part = next(path.glob("connection=*/part-*.parquet"))
     content = bytearray(part.read_bytes())

@@ -118,6 +118,11 @@ def test_a_torn_end_is_a_warning_at_its_offset(tmp_path: Path) -> None:
     (torn,) = [it for it in findings.warnings if "ends within a batch" in it.what]
     assert torn.offset == whole
     assert findings.is_clean
+    recover(folder.path)
+    findings = verify(folder.path)
+    assert findings.is_clean, sentences(findings)
+    (kept,) = [it for it in findings.warnings if it.file.endswith("part-00000.arrows.torn.damaged")]
+    assert "48 bytes behind the last whole batch" in kept.what
 
 
 def test_holes_at_the_very_end_of_a_crash_are_a_warning_and_others_an_error(tmp_path: Path) -> None:
