@@ -10,11 +10,16 @@ import msgspec
 from kiterec.clock import ist
 from kiterec.errors import ManifestError
 from kiterec.store.folder import RecordingFolder, open_folder
-from kiterec.store.manifest import Manifest, Status  # noqa: TC001 -- msgspec reads the annotations when it runs
+from kiterec.store.manifest import (  # noqa: TC001 -- msgspec reads the annotations when it runs
+    Manifest,
+    PartEntry,
+    Status,
+)
 from kiterec.store.summary import Summary, summarize
 from kiterec.ticks.asof import asof
 from kiterec.ticks.bounds import Bounds
 from kiterec.ticks.candles import LATE, LEAD, beginning_in, candles, interval_ns
+from kiterec.ticks.contents import Contents, contents
 from kiterec.ticks.depth import depth
 from kiterec.ticks.gaps import gaps
 from kiterec.ticks.instruments import InstrumentDump
@@ -26,7 +31,7 @@ from kiterec.ticks.transcript import scan_events, scan_frames
 from kiterec.wire.segments import SEGMENTS, SegmentTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -51,6 +56,12 @@ class RecordingInfo(msgspec.Struct, frozen=True, kw_only=True):
         accounts: names of accounts.
         instruments: instruments in its dump; None without a dump.
         details: whatever the recorder wanted to be kept.
+        limits: the writer's options.
+        latencies: achieved flush and fsync latencies in ms, by name; empty when the writer died.
+        torn_bytes: bytes of unfinished batches that a crash left.
+        instruments_sha256: of its dump; None: there is none, or it is not known.
+        kinds: rows of each kind in the sealed parts.
+        parts: the sealed parts as the manifest lists them.
         summary: counts, spans and gaps, in all and per connection.
     """
 
@@ -65,6 +76,12 @@ class RecordingInfo(msgspec.Struct, frozen=True, kw_only=True):
     accounts: list[str]
     instruments: int | None
     details: dict[str, Any]
+    limits: dict[str, float | int | None]
+    latencies: dict[str, dict[str, float]]
+    torn_bytes: int
+    instruments_sha256: str | None
+    kinds: dict[str, int]
+    parts: list[PartEntry]
     summary: Summary
 
 
@@ -259,8 +276,30 @@ class Recording:
             accounts=manifest.accounts,
             instruments=None if dump is None else len(dump),
             details=manifest.details,
+            limits=manifest.limits,
+            latencies=manifest.latencies,
+            torn_bytes=manifest.torn_bytes,
+            instruments_sha256=manifest.instruments_sha256,
+            kinds=_kinds(manifest),
+            parts=manifest.parts,
             summary=summarize(self._folder),
         )
+
+    def contents(self, *, top: int = 10, progress: Callable[[int, int], None] | None = None) -> Contents:
+        """Count what the rows hold: packets by length, the busiest instruments, epochs, steps of the clock.
+
+        It reads everything once, in memory that does not depend on the size; `info` reads the manifest.
+
+        Args:
+            top: instruments that are listed.
+            progress: called with rows passed and rows in all.
+
+        Raises:
+            StorageError: a part does not check.
+        """
+        dump = self.instruments()
+        name = (lambda _: None) if dump is None else dump.symbol_of
+        return contents(self._folder, top=top, symbol_of=name, progress=progress)
 
     def instruments(self) -> InstrumentDump | None:
         """Give the instrument dump of the recording's day; None if it has none.
@@ -282,6 +321,14 @@ class Recording:
             f"{len(found.connections)} connections, {found.frames:,} frames, {found.ticks:,} ticks, "
             f"{found.gaps:,} gap{'' if found.gaps == 1 else 's'})"
         )
+
+
+def _kinds(manifest: Manifest) -> dict[str, int]:
+    kinds: dict[str, int] = {}
+    for part in manifest.parts:
+        for kind, rows in part.counts.kinds.items():
+            kinds[kind] = kinds.get(kind, 0) + rows
+    return kinds
 
 
 def open(path: Path | str, *, file_system: Any = None) -> Recording:  # noqa: A001 - it is read as kiterec.open

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,6 @@ from tests.cli.commands import kiterec, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     Run = Callable[..., tuple[int, str, str]]
 
@@ -276,6 +276,47 @@ def test_export_refuses_what_cannot_be_and_leaves_nothing(
     assert (code, out) == (2, ""), err
     assert says in err
     assert not any(tmp_path.iterdir())
+
+
+def test_info_says_all_that_a_recording_holds(run: Run, recording: Path, tmp_path: Path) -> None:
+    code, out, err = run("info", recording, "--json", "--top", "3")
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    held = told["contents"]
+    assert sum(one["packets"] for one in held["packets"]) == told["summary"]["ticks"]
+    assert len(held["top"]) == 3
+    assert {one["connection"]: one["epoch_count"] for one in held["connections"]} == {
+        "main-0": 1,
+        "main-1": 1,
+        "main-2": 1,
+    }
+    assert told["limits"]["flush_interval_s"] == 0.1
+    assert told["latencies"]["flush"]["p99_ms"] > 0
+    assert (
+        sum(told["kinds"].values())
+        == told["summary"]["rows"]
+        == sum(p["counts"]["rows"] for p in told["parts"])
+    )
+    code, out, err = run("info", recording)
+    assert (code, err) == (0, "")
+    for word in ("limits", "flush", "fsync", "p99", "epoch", "length", "184", "busiest", "clock: "):
+        assert word in out
+    code, out, _ = run("info", recording, "--quick", "--json")
+    assert (code, json.loads(out)["contents"]) == (0, None)
+
+
+def test_info_of_a_damaged_recording_says_what_its_manifest_says(
+    run: Run, recording: Path, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(recording, tmp_path / "copy"))
+    part = next(copy.rglob("part-*.parquet"))
+    part.write_bytes(part.read_bytes()[:100] + b"\xff" + part.read_bytes()[101:])
+    code, out, err = run("info", copy)
+    assert code == 3
+    assert "complete" in out
+    assert err.startswith("kiterec: ")
+    assert err.count("\n") == 1
+    assert part.name in err
 
 
 def test_verbs_that_only_read_take_a_url_and_the_others_say_what_they_take(run: Run, recording: Path) -> None:
