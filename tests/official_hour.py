@@ -3,6 +3,7 @@
 Run `python -m tests.official_hour [--minutes 60] [--instruments 3000] [--seed 1] [--workers 2]`. Every
 instrument goes through all modes, and instruments of the segments that the market lacks are made of
 others. What differs by intent is in docs/ticks.md: signed prices, UTC, and null for a time of zero.
+Ends with 1 if anything else differs, after one line for each column that does.
 """
 
 from __future__ import annotations
@@ -11,7 +12,11 @@ import argparse
 import gc
 import sys
 import time
+from array import array
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +25,7 @@ from kiteconnect import KiteTicker
 
 from kiterec.simulate.market import SyntheticMarket
 from kiterec.ticks.decode import decode
+from kiterec.ticks.schema import TICK_SCHEMA
 from kiterec.wire.frames import join_frame, split_frame
 from kiterec.wire.packets import Mode, cut_packet
 from kiterec.wire.segments import SEGMENTS
@@ -27,8 +33,14 @@ from kiterec.wire.segments import SEGMENTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SECONDS_AT_ONCE = 4
+"""Of the market: enough that decoding costs little, few enough for the memory of 25,000 dicts."""
+
 MODES = list(Mode)
+KIND = {"mode", "tradable"}
 OHLC = ("open", "high", "low", "close")
+LEVEL = ("quantity", "price", "orders")
+OHLC_OF, LEVEL_OF = itemgetter(*OHLC), itemgetter(*LEVEL)
 PRICES = ("last_price", "average_traded_price", *OHLC)
 TIMES = ("last_trade_time", "exchange_timestamp")
 OURS_ALONE = {"seq", "packet", "received_at", "connection", "segment", "net_change"}
@@ -36,13 +48,20 @@ OURS_ALONE = {"seq", "packet", "received_at", "connection", "segment", "net_chan
 
 
 def frames(market: SyntheticMarket, *, share: int = 0, shares: int = 1) -> Iterator[list[bytes]]:
-    """Give a share of the market's seconds; each frame has packets of all modes and segments."""
+    """Give a share of the market, some seconds at once; each frame has packets of all modes and segments."""
     lacking = sorted(SEGMENTS.keys() - {token & 0xFF for token in market.instrument_tokens})
+    made: list[bytes] = []
     for second, batch in enumerate(market.batches()):
-        if second % shares == share:
-            payloads = batch.payloads.to_pylist()
-            binary = [payload for payload, kind in zip(payloads, batch.kind, strict=True) if kind == 0]
-            yield [mixed(frame, second, lacking) for frame in binary]
+        if second // SECONDS_AT_ONCE % shares != share:
+            continue
+        payloads = batch.payloads.to_pylist()
+        binary = [payload for payload, kind in zip(payloads, batch.kind, strict=True) if kind == 0]
+        made += [mixed(frame, second, lacking) for frame in binary]
+        if (second + 1) % SECONDS_AT_ONCE == 0:
+            yield made
+            made = []
+    if made:
+        yield made
 
 
 def mixed(frame: bytes, second: int, lacking: list[int]) -> bytes:
@@ -57,48 +76,85 @@ def mixed(frame: bytes, second: int, lacking: list[int]) -> bytes:
     return join_frame(packets)
 
 
-def differences(made: list[bytes]) -> tuple[pl.DataFrame, list[str]]:
+class Theirs:
+    """The official client's ticks of one kind, as numbers in the order of their fields."""
+
+    def __init__(self, first: dict[str, Any]) -> None:
+        """Take the fields of the first tick."""
+        self.ticks = 0
+        self.fields = tuple(first)
+        self.names = [name for name in first if name not in {"mode", "tradable", "ohlc", "depth", *TIMES}]
+        self.times = [name for name in TIMES if name in first]
+        self.has_ohlc = "ohlc" in first
+        self.has_depth = "depth" in first
+        self._plain = itemgetter(*self.names)
+        self._numbers = array("d")  # whole numbers to 2**53 are exact in it
+        self._instants: list[Any] = []
+        self.others: set[tuple[str, ...]] = set()
+
+    def add(self, tick: dict[str, Any]) -> None:
+        """Take the next tick."""
+        self.ticks += 1
+        if tuple(tick) != self.fields:
+            self.others.add(tuple(tick))
+            return
+        numbers = self._numbers
+        numbers.extend(self._plain(tick))
+        if self.has_ohlc:
+            numbers.extend(OHLC_OF(tick["ohlc"]))
+        if self.has_depth:
+            depth = tick["depth"]
+            for level in depth["buy"]:
+                numbers.extend(LEVEL_OF(level))
+            for level in depth["sell"]:
+                numbers.extend(LEVEL_OF(level))
+        self._instants += [tick[name] for name in self.times]
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Give all but mode and tradable by the name of our column."""
+        width = len(self.names) + len(OHLC) * self.has_ohlc + 30 * self.has_depth
+        rows = np.frombuffer(self._numbers).reshape(-1, width)
+        names = [*self.names, *(OHLC if self.has_ohlc else ())]
+        made = {name: rows[:, place] for place, name in enumerate(names)}
+        if self.has_depth:
+            levels = rows[:, len(names) :].reshape(-1, 2, 5, len(LEVEL))
+            for side, word in enumerate(("buy", "sell")):
+                made |= {f"{word}_{field}": levels[:, side, :, place] for place, field in enumerate(LEVEL)}
+        # Naive local time of this host; 1970 where there is none. Many ticks have the same.
+        seconds = {time: int(time.timestamp()) for time in set(self._instants)}
+        instants = np.array([seconds[time] for time in self._instants], np.int64)
+        return made | {name: instants[place :: len(self.times)] for place, name in enumerate(self.times)}
+
+
+def differences(made: list[bytes], client: KiteTicker) -> tuple[pl.DataFrame, list[str]]:
     """Give our ticks of some frames, and what differs from the official client's."""
-    client = KiteTicker("key", "access")
-    theirs = np.array([tick for frame in made for tick in client._parse_binary(frame)], object)
-    ours = decode(made)
-    raw = decode(made, prices="int")
-    if len(theirs) != ours.height:
-        return ours, [f"{len(theirs)} ticks of theirs are {ours.height} of ours"]
-    kind = ours.select(pl.struct("mode", "tradable").rank("dense")).to_series().to_numpy()
+    theirs: dict[tuple[str, bool], Theirs] = {}
+    for frame in made:
+        for tick in client._parse_binary(frame):
+            key = tick["mode"], tick["tradable"]
+            if key not in theirs:
+                theirs[key] = Theirs(tick)
+            theirs[key].add(tick)
+    ours, raw = decode(made), decode(made, prices="int")
+    kinds = ours.select(pl.struct(pl.col("mode").cast(pl.String), "tradable")).to_series()
     found = []
-    for one in np.unique(kind):
-        rows = np.flatnonzero(kind == one)
-        expected = columns(theirs[rows].tolist())
-        found += unequal(expected, ours[rows], raw[rows])
-    return ours, found
-
-
-def columns(ticks: list[dict[str, Any]]) -> dict[str, Any]:
-    """Give ticks that have the same fields as arrays by the name of our column."""
-    made: dict[str, Any] = {}
-    for name in ticks[0]:
-        if name == "ohlc":
-            made |= {part: np.array([tick["ohlc"][part] for tick in ticks]) for part in OHLC}
-        elif name == "depth":
-            for side in ("buy", "sell"):
-                levels = [level for tick in ticks for level in tick["depth"][side]]
-                for field in ("price", "quantity", "orders"):
-                    values = np.array([level[field] for level in levels])
-                    made[f"{side}_{field}"] = values.reshape(len(ticks), -1)
-        elif name in TIMES:
-            # Naive local time of this host; 1970 where there is none.
-            made[name] = np.array([tick[name].timestamp() for tick in ticks]).astype(np.int64)
+    for mode, tradable in {*theirs, *kinds.unique().struct.unnest().rows()}:
+        is_one = (ours["mode"] == mode) & (ours["tradable"] == tradable)
+        kind = theirs.get((mode, tradable))
+        if kind is None or kind.others:
+            found.append(f"{mode} ticks, tradable {tradable}: theirs have the fields {kind and kind.others}")
+        elif (count := kind.ticks) != is_one.sum():
+            found.append(f"{mode} ticks, tradable {tradable}: {count} of theirs are {is_one.sum()} of ours")
         else:
-            made[name] = np.array([tick[name] for tick in ticks])
-    return made
+            found += unequal(kind.columns(), ours.filter(is_one), raw.filter(is_one))
+    return ours, found
 
 
 def unequal(expected: dict[str, Any], ours: pl.DataFrame, raw: pl.DataFrame) -> list[str]:
     """Say which columns differ, with the first row that does."""
     found = []
     divisor = raw.get_column("price_divisor").to_numpy()
-    for name in ours.columns:
+    for name in set(ours.columns) - KIND:
         mine = ours.get_column(name)
         if name not in expected:
             if name not in OURS_ALONE and mine.null_count() != mine.len():
@@ -125,21 +181,35 @@ def as_theirs(name: str, mine: pl.Series, raw: pl.Series, divisor: np.ndarray) -
         if not np.array_equal(integers / wide, mine.to_numpy()):
             return np.full(integers.shape, np.nan)
         return integers.view(np.uint32) / wide
-    return mine.cast(pl.String).to_numpy() if name == "mode" else mine.to_numpy()
+    return mine.to_numpy()
 
 
-def compare(minutes: float, instruments: int, seed: int, share: int, shares: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a worker compared, and what it found.
+
+    Attributes:
+        ticks: number of ticks by segment and mode.
+        found: one line a column that differs.
+    """
+
+    ticks: Counter[tuple[str, str]]
+    found: list[str]
+
+
+def compare(minutes: float, instruments: int, seed: int, share: int, shares: int) -> Outcome:
     """Compare a share of a market's seconds; stops at the first that differs."""
     market = SyntheticMarket(instruments=instruments, seed=seed, duration_s=minutes * 60)
-    ticks = 0
-    seen: set[tuple[str, str]] = set()
+    client = KiteTicker("key", "access")
+    outcome = Outcome(Counter(), [])
     for made in frames(market, share=share, shares=shares):
-        ours, found = differences(made)
-        ticks += ours.height
-        seen |= set(ours.select(pl.col("segment", "mode").cast(pl.String)).unique().rows())
+        ours, found = differences(made, client)
+        kinds = ours.group_by(pl.col("segment", "mode").cast(pl.String)).len()
+        outcome.ticks.update({(segment, mode): count for segment, mode, count in kinds.iter_rows()})
+        outcome.found.extend(found)
         if found:
-            return {"ticks": ticks, "seen": seen, "found": found}
-    return {"ticks": ticks, "seen": seen, "found": []}
+            break
+    return outcome
 
 
 def main() -> int:
@@ -157,15 +227,18 @@ def main() -> int:
             pool.submit(compare, asked.minutes, asked.instruments, asked.seed, share, asked.workers)
             for share in range(asked.workers)
         ]
-        results = [job.result() for job in jobs]
-    seen = set().union(*(result["seen"] for result in results))
-    found = [one for result in results for one in result["found"]]
-    sys.stdout.write(
-        f"{sum(result['ticks'] for result in results):,} ticks of {asked.instruments:,} instruments, "
-        f"{len({segment for segment, _ in seen})} segments, {len({mode for _, mode in seen})} modes: "
-        f"{len(found)} columns differ ({time.monotonic() - begin:.0f} s, seed {asked.seed})\n"
-    )
-    sys.stderr.writelines(f"{one}\n" for one in found)
+        outcomes = [job.result() for job in jobs]
+    ticks = sum((outcome.ticks for outcome in outcomes), Counter())
+    found = [one for outcome in outcomes for one in outcome.found]
+    for one in found:
+        sys.stderr.write(f"{one}\n")
+    print(f"{asked.minutes:g} minutes of {asked.instruments:,} instruments, seed {asked.seed}")
+    print(f"{'segment':<10}" + "".join(f"{mode.value:>12}" for mode in MODES))
+    for segment in sorted({segment for segment, _ in ticks}):
+        print(f"{segment:<10}" + "".join(f"{ticks[segment, mode.value]:>12,}" for mode in MODES))
+    compared = sorted(set(TICK_SCHEMA) - OURS_ALONE)
+    print(f"{sum(ticks.values()):,} ticks, {len(compared)} columns each: {', '.join(compared)}")
+    print(f"{len(found)} differences ({time.monotonic() - begin:.0f} s)")
     return int(bool(found))
 
 

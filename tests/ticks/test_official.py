@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from kiteconnect import KiteTicker
@@ -16,6 +16,9 @@ from kiterec.wire.segments import SEGMENTS
 from tests.official_hour import compare as compare_market
 from tests.official_hour import differences, frames
 from tests.ticks.frames import LENGTHS, join, random_packet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PLAIN = [
     "tradable",
@@ -75,21 +78,47 @@ def test_every_field_of_every_tick_is_the_official_clients(lengths: list[int]) -
 
 def test_a_simulated_market_equals_the_official_client_in_all_segments_and_modes() -> None:
     found = compare_market(minutes=0.2, instruments=120, seed=3, share=0, shares=1)
-    assert found["found"] == []
+    assert found.found == []
     everything = {(segment.name, mode.value) for segment in SEGMENTS.values() for mode in Mode}
-    assert found["seen"] == everything
+    assert found.ticks.keys() == everything
 
 
-def test_a_difference_from_the_official_client_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def altered_depth(tick: dict[str, Any]) -> None:
+    tick["depth"]["sell"][4]["orders"] += 1
+
+
+def altered_time(tick: dict[str, Any]) -> None:
+    tick["exchange_timestamp"] += timedelta(seconds=1)
+
+
+def another_field(tick: dict[str, Any]) -> None:
+    tick["upper_circuit"] = 0
+
+
+def another_kind(tick: dict[str, Any]) -> None:
+    tick["tradable"] = False
+
+
+@pytest.mark.parametrize(
+    ("alter", "names"),
+    [
+        (altered_depth, ["sell_orders"]),
+        (altered_time, ["exchange_timestamp"]),
+        (another_field, ["full ticks, tradable True"]),
+        (another_kind, ["full ticks, tradable False", "full ticks, tradable True"]),
+    ],
+)
+def test_a_difference_from_the_official_client_is_named(
+    alter: Callable[[dict[str, Any]], None], names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = next(frames(SyntheticMarket(instruments=30, seed=3, duration_s=1)))
     parse = KiteTicker._parse_binary
 
     def altered(self: KiteTicker, frame: bytes) -> list[dict[str, Any]]:
         ticks: list[dict[str, Any]] = parse(self, frame)
-        last = next(tick for tick in reversed(ticks) if "depth" in tick)
-        last["depth"]["sell"][4]["orders"] += 1
+        alter(next(tick for tick in reversed(ticks) if "depth" in tick))
         return ticks
 
     monkeypatch.setattr(KiteTicker, "_parse_binary", altered)
-    _, found = differences(made)
-    assert [one.partition(":")[0] for one in found] == ["sell_orders"]
+    _, found = differences(made, KiteTicker("key", "access"))
+    assert sorted(one.partition(":")[0] for one in found) == names
