@@ -32,6 +32,7 @@ COLUMNS: Final = [
     Column("offer", 2), Column("quantity", 7), Column("exchange", 9), Column("connection", 10, left=True),
     Column("seq", 11),
 ]  # fmt: skip
+OWN_CACHE: Final = "the recording's own"
 DEPTH: Final = ("buy_price", "buy_quantity", "buy_orders", "sell_price", "sell_quantity", "sell_orders")
 
 
@@ -52,8 +53,10 @@ DEPTH: Final = ("buy_price", "buy_quantity", "buy_orders", "sell_price", "sell_q
 @click.option("--csv", "as_csv", is_flag=True, help="Print all columns as CSV, with times in UTC.")
 @click.option("--json", "as_json", is_flag=True, help="Print all columns as JSON, with times in UTC.")
 @click.option(
-    "--cache", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
-    help="Show none: write all to a Parquet file, sorted by instrument, if it is not up to date.",
+    "--cache", metavar="[FILE]", is_flag=False, flag_value=OWN_CACHE,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Show none: write all to a Parquet file, sorted by instrument, if it is not up to date. "
+    "Without FILE, which then must come last, it is the recording's own, used by later questions.",
 )  # fmt: skip
 def ticks(
     *, recordings: tuple[Path, ...], limit: int, first: bool, instruments: tuple[str, ...], begin: str | None,
@@ -89,12 +92,13 @@ def ticks(
         click.echo(table([_cells(tick) for tick in found], COLUMNS))
 
 
-def _write_cache(path: Path, target: Path) -> None:
+def _write_cache(path: Path, asked: Path) -> None:
     """Bring the cache up to date and say what it has."""
     from kiterec.amounts import size
     from kiterec.ticks.cache import read_stamp, tick_cache
 
-    stamp = read_stamp(tick_cache(path, target))
+    target = tick_cache(path, None if str(asked) == OWN_CACHE else asked)
+    stamp = read_stamp(target)
     count = 0 if stamp is None else stamp.ticks
     click.echo(f"{target}: {count:,} ticks, {size(target.stat().st_size)}")
 

@@ -21,6 +21,9 @@ DRAFT: Final = ".parquet.tmp"
 DAMAGED: Final = ".damaged"
 TORN: Final = ".torn"
 INSTRUMENTS_NAME: Final = "instruments.parquet"
+CACHE_NAME: Final = "ticks.parquet"
+"""All ticks once more, by instrument; made of the parts at any time, so it is worth nothing beside them."""
+
 _NAME: Final = re.compile(r"part-(\d{5,9})(\.parquet|\.arrows|\.parquet\.tmp)\Z")
 _CONNECTION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 
@@ -90,7 +93,7 @@ class RecordingFolder:
 
     def strangers(self) -> list[Path]:
         """Give the files that hold none of the recording: what was set aside, and what is not kiterec's."""
-        known = {self.path / MANIFEST_NAME, self.instruments_path}
+        known = {self.path / MANIFEST_NAME, self.instruments_path, self.path / CACHE_NAME}
         for connection in self.connections():
             known |= {file.path for file in self.files(connection)}
         return sorted(path for path in self.path.rglob("*") if path.is_file() and path not in known)

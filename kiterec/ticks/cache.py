@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from contextlib import ExitStack
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,7 +19,7 @@ import pyarrow.parquet as pq
 
 from kiterec.errors import SetupError
 from kiterec.store.files import storage_errors
-from kiterec.store.folder import open_folder
+from kiterec.store.folder import CACHE_NAME, open_folder
 from kiterec.ticks.carry import in_batches
 from kiterec.ticks.scan import scan_ticks
 from kiterec.ticks.schema import tick_schema
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from kiterec.store.manifest import Manifest
+    from kiterec.store.folder import RecordingFolder
     from kiterec.ticks.schema import Prices
 
 STAMP_KEY: Final = b"kiterec.tick_cache"
@@ -59,8 +61,8 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     """What a cache was made of, and by what; it is kept in the file's metadata.
 
     Attributes:
-        decoder: version of kiterec and of its tick table.
-        source: hash over the hashes of all parts of the recording.
+        decoder: version of kiterec, and a hash over its tick table and the code that reads and decodes.
+        source: hash over the hashes of all parts of the recording, and the sizes of the files that are there.
         prices: `float` or `int`.
         ticks: rows of the file.
     """
@@ -71,19 +73,30 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     ticks: int = 0
 
 
-def tick_cache(path: Path | str, target: Path | str, *, prices: Prices = "float") -> Path:
+def tick_cache(path: Path | str, target: Path | str | None = None, *, prices: Prices = "float") -> Path:
     """Give the cache of a recording, made anew if it is missing, or of another decoder or other parts.
 
     Arguments and errors as for `write_tick_cache`.
     """
-    wanted = _stamp(path, prices)
-    there = read_stamp(target)
-    if there is not None and msgspec.structs.replace(there, ticks=0) == wanted:
-        return Path(target)
-    return write_tick_cache(path, target, prices=prices)
+    folder = open_folder(path)
+    place = folder.path / CACHE_NAME if target is None else Path(target)
+    if is_current(read_stamp(place), folder, prices):
+        return place
+    return write_tick_cache(path, place, prices=prices)
 
 
-def write_tick_cache(path: Path | str, target: Path | str, *, prices: Prices = "float") -> Path:
+def is_current(stamp: Stamp | None, folder: RecordingFolder, prices: Prices) -> bool:
+    """Tell whether a cache with this stamp has what a scan of the recording gives now.
+
+    Raises:
+        ManifestError: the manifest cannot be read any more.
+    """
+    if stamp is None or not folder.manifest().is_finished:
+        return False
+    return msgspec.structs.replace(stamp, ticks=0) == _stamp(folder, prices)
+
+
+def write_tick_cache(path: Path | str, target: Path | str | None = None, *, prices: Prices = "float") -> Path:
     """Write the ticks of a recording by instrument_token, then `(seq, packet)`, as one Parquet file.
 
     Everything is read twice and sorted in pieces beside the target: that takes as much room on the disk as
@@ -91,7 +104,8 @@ def write_tick_cache(path: Path | str, target: Path | str, *, prices: Prices = "
 
     Args:
         path: the folder of a recording that is not being written any more.
-        target: the file; one that is there is replaced.
+        target: the file; one that is there is replaced. None is the recording's own, `ticks.parquet` in its
+            folder, which `Recording.ticks` uses.
         prices: as for `scan_ticks`.
 
     Returns:
@@ -102,21 +116,28 @@ def write_tick_cache(path: Path | str, target: Path | str, *, prices: Prices = "
         SetupError: the recording is still being written.
         StorageError: the target cannot be written.
     """
-    stamp, target = _stamp(path, prices), Path(target)
-    names = pl.Enum(sorted(open_folder(path).connections()))
+    folder = open_folder(path)
+    if not folder.manifest().is_finished:
+        raise SetupError(
+            f"{path} is still being written; stop its recorder, or run kiterec recover if there is none"
+        )
+    target = folder.path / CACHE_NAME if target is None else Path(target)
+    stamp = _stamp(folder, prices)
+    names = pl.Enum(sorted(folder.connections()))
     ticks = scan_ticks(path, prices=prices).with_columns(pl.col("connection").cast(pl.String).cast(names))
     counts = ticks.group_by("instrument_token").len().sort("instrument_token").collect(engine="streaming")
     stamp = msgspec.structs.replace(stamp, ticks=int(counts["len"].sum()))
     schema = ticks.head(0).collect().to_arrow().schema
-    draft = target.with_name(target.name + ".tmp")
     with (
         storage_errors("write", target),
-        tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder,
+        tempfile.TemporaryDirectory(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent) as scratch,
     ):
-        pieces = _spread(ticks, _edges(counts), schema, Path(folder))
+        pieces = _spread(ticks, _edges(counts), schema, Path(scratch))
+        draft = Path(scratch) / target.name
         with _open_writer(draft, schema, stamp) as writer:
             for piece in pieces:
                 writer.write_table(_sorted(piece, schema), row_group_size=ROW_GROUP_ROWS)
+        _sync(draft)
         draft.replace(target)
     return target
 
@@ -124,9 +145,16 @@ def write_tick_cache(path: Path | str, target: Path | str, *, prices: Prices = "
 def read_stamp(target: Path | str) -> Stamp | None:
     """Give what a cache was made of; None for a file that is missing or no cache."""
     try:
-        metadata = pq.read_metadata(target).metadata or {}
-        return msgspec.json.decode(metadata.get(STAMP_KEY, b""), type=Stamp)
-    except (OSError, pa.ArrowInvalid, msgspec.DecodeError):
+        return stamp_in(pq.read_metadata(target))
+    except (OSError, pa.ArrowInvalid):
+        return None
+
+
+def stamp_in(metadata: pq.FileMetaData) -> Stamp | None:
+    """Give the stamp in the metadata of a Parquet file; None if there is none."""
+    try:
+        return msgspec.json.decode((metadata.metadata or {}).get(STAMP_KEY, b""), type=Stamp)
+    except msgspec.DecodeError:
         return None
 
 
@@ -146,21 +174,31 @@ def scan_cache(target: Path | str) -> pl.LazyFrame:
     return pl.scan_parquet(target).select(pl.col(name).cast(kind) for name, kind in schema.items())
 
 
-def _stamp(path: Path | str, prices: Prices) -> Stamp:
+def _stamp(folder: RecordingFolder, prices: Prices) -> Stamp:
     """Give the stamp that a cache of the recording has to have."""
-    manifest = open_folder(path).manifest()
-    if not manifest.is_finished:
-        raise SetupError(
-            f"{path} is still being written; stop its recorder, or run kiterec recover if there is none"
-        )
-    table = repr(list(tick_schema(prices).items())).encode()
-    decoder = f"kiterec {version('kiterec')}, table {hashlib.sha256(table).hexdigest()[:16]}"
-    return Stamp(decoder=decoder, source=_source_hash(manifest), prices=prices)
+    table = hashlib.sha256(repr(list(tick_schema(prices).items())).encode() + _code())
+    decoder = f"kiterec {version('kiterec')}, {table.hexdigest()[:16]}"
+    return Stamp(decoder=decoder, source=_source_hash(folder), prices=prices)
 
 
-def _source_hash(manifest: Manifest) -> str:
-    lines = sorted(f"{part.connection} {part.number} {part.sha256}\n" for part in manifest.parts)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+@cache
+def _code() -> bytes:
+    """Give a hash over the code that ticks are made by; a version alone does not change with each mend."""
+    package = Path(__file__).parents[1]
+    sources = sorted(file for part in ("ticks", "store", "wire") for file in (package / part).glob("*.py"))
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in sources)).digest()
+
+
+def _source_hash(folder: RecordingFolder) -> str:
+    """Give a hash over what a scan would read: the parts by content, and every file by its size.
+
+    A journal that a finished recording still has is read too, and is not in the manifest.
+    """
+    lines = [f"{part.connection} {part.number} {part.sha256}\n" for part in folder.manifest().parts]
+    for connection in folder.connections():
+        files = folder.files(connection)
+        lines += [f"{connection} {file.path.name} {file.path.stat().st_size}\n" for file in files]
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
 def _edges(counts: pl.DataFrame) -> NDArray[np.uint32]:
@@ -184,7 +222,8 @@ def _spread(
         for batch in in_batches(ticks, rows=_CHUNK_ROWS):
             bucket = np.searchsorted(edges, batch["instrument_token"].to_numpy(), side="right")
             order = np.argsort(bucket, kind="stable")
-            table = batch[order].to_arrow().cast(schema).combine_chunks()
+            # Gathering from many chunks takes four times as long as making one of them first.
+            table = batch.rechunk()[order].to_arrow().cast(schema).combine_chunks()
             ends = np.cumsum(np.bincount(bucket, minlength=len(paths))).tolist()
             for writer, first, last in zip(writers, [0, *ends], ends, strict=False):
                 if first < last:
@@ -195,10 +234,9 @@ def _spread(
 def _sorted(piece: Path, schema: pa.Schema) -> pa.Table:
     """Give the ticks of a bucket by token; those of a token are in their order already."""
     with pa.ipc.open_stream(str(piece)) as reader:
-        table = reader.read_all()
+        table = pl.DataFrame(reader.read_all()).rechunk()
     piece.unlink()
-    order = np.argsort(table["instrument_token"].to_numpy(), kind="stable")
-    return table.take(order).cast(schema)
+    return table.sort("instrument_token", maintain_order=True).to_arrow().cast(schema)
 
 
 def _open_writer(draft: Path, schema: pa.Schema, stamp: Stamp) -> pq.ParquetWriter:
@@ -217,6 +255,15 @@ def _open_writer(draft: Path, schema: pa.Schema, stamp: Stamp) -> pq.ParquetWrit
             schema, [("instrument_token", "ascending"), ("seq", "ascending")]
         ),
     )
+
+
+def _sync(file: Path) -> None:
+    """Let a file reach the disk before its name does."""
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _is_list(field: pa.Field) -> bool:

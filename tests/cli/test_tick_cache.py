@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,15 @@ def test_the_cache_is_written_once(run: Run, tmp_path: Path) -> None:
     assert run("ticks", FIXTURE, "--cache", target)[0] == 0
     assert target.stat().st_ino == inode
     assert scan_cache(target).collect().height == kiterec.open(FIXTURE).info().summary.ticks
+
+
+def test_without_a_file_it_is_the_recordings_own(run: Run, tmp_path: Path) -> None:
+    recording = tmp_path / "recording"
+    shutil.copytree(FIXTURE, recording)
+    code, out, _ = run("ticks", recording, "--cache")
+    assert (code, out.partition(":")[0]) == (0, str(recording / "ticks.parquet"))
+    assert "with its cache" in kiterec.open(recording).ticks(["NSE:INFY"]).explain()
+    assert run("verify", recording)[0] == 0
 
 
 def test_the_cache_is_of_one_whole_recording(run: Run, tmp_path: Path) -> None:
