@@ -36,13 +36,13 @@ STAMP_KEY: Final = b"kiterec.tick_cache"
 ROW_GROUP_ROWS: Final = 1 << 16
 """What a question about one instrument reads at least; a busy one has 20,000 ticks a day."""
 
-BUCKET_ROWS: Final = 1 << 18
-"""Rows that are sorted in memory: 72 MB with all columns, a few times over."""
+BUCKET_ROWS: Final = 1 << 17
+"""Rows that are sorted in memory: 36 MB with all columns, a few times over."""
 
 MAX_BUCKETS: Final = 256
 """Files that are open at once while sorting."""
 
-_CHUNK_ROWS: Final = 1 << 17
+_CHUNK_ROWS: Final = 1 << 16
 
 # Measured on full ticks of a simulated market, bytes a tick and rows read a second on one core: dictionaries
 # everywhere 52.6 and 1.3 M, none 43.2 and 0.4 M, deltas and split floats 41.4 and 0.8 M, this 36.7 and 2.0 M.

@@ -1,4 +1,4 @@
-"""The memory of a scan does not grow with the recording."""
+"""The memory of scans, candles and the making of a tick cache does not grow with the recording."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kiterec.clock import to_ns
+from kiterec.clock import NS_PER_MS, to_ns
 from kiterec.store.folder import PART, RecordingFolder
 from kiterec.store.journal import build_batch
 from kiterec.store.parts import ROW_GROUP_BYTES, WRITING_IN_A_HURRY, PartWriter
@@ -21,62 +21,106 @@ BUDGET = 160 << 20
 """What a scan may add to a process that has already scanned a small recording, all columns and threads."""
 
 RECORDING = 10 * BUDGET
+WORKING_BUDGET = 256 << 20
+"""What making candles or a cache may add; nearly all of it is the scan, and batches on their way."""
+
 BEGIN_NS = to_ns(START)
+PACKETS = 100
+
+linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux to tell the peak")
 
 SCAN = """
-import sys
-import polars as pl
 from kiterec.ticks.scan import scan_ticks
 
-def scan(path):
+def work(path):
     counts = scan_ticks(path).select(pl.all().count().cast(pl.UInt64)).sum()
     return counts.collect(engine="streaming").item(0, "seq")
+"""
 
+CANDLES = """
+import kiterec
+
+def work(path):
+    return kiterec.open(path).candles("1s").select(pl.col("ticks").sum()).collect().item()
+"""
+
+CACHE = """
+from kiterec.ticks import cache
+
+cache.BUCKET_ROWS = 1 << 14  # so that a test is enough for many buckets
+cache._CHUNK_ROWS = 1 << 14
+
+def work(path):
+    return cache.read_stamp(cache.write_tick_cache(path)).ticks
+"""
+
+MEASURE = """
+import sys
+import polars as pl
+{work}
 def status(name):
     lines = open("/proc/self/status").read().splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name + ":"))
 
-scan(sys.argv[1])
+work(sys.argv[1])
 with open("/proc/self/clear_refs", "w") as file:
     file.write("5")
 before = status("VmRSS")
-ticks = scan(sys.argv[2])
+ticks = work(sys.argv[2])
 print(ticks, status("VmHWM") - before)
 """
 
 
-def big_recording(out: Path, frame: bytes) -> tuple[Path, int]:
-    """Give a recording of `RECORDING` bytes, and its frames; three connections take turns frame by frame."""
+def big_recording(out: Path, frame: bytes, size: int) -> tuple[Path, int]:
+    """Give a recording of some bytes, and its frames; three connections take turns, a frame each ms."""
     with being_written(out) as writer:
         pass
-    rows = ROW_GROUP_BYTES // len(frame)
-    groups = 1 + RECORDING // (rows * len(frame) * len(CONNECTIONS))
+    count = ROW_GROUP_BYTES // len(frame)
+    groups = 1 + size // (count * len(frame) * len(CONNECTIONS))
     folder = RecordingFolder(writer.path)
     for place, connection in enumerate(CONNECTIONS):
         path = folder.file(connection, 0, PART)
         path.parent.mkdir(exist_ok=True)
         part = PartWriter(path, options=WRITING_IN_A_HURRY)
         for group in range(groups):
-            numbers = range(group * rows, (group + 1) * rows)
+            numbers = range(group * count, (group + 1) * count)
             seqs = [number * len(CONNECTIONS) + place for number in numbers]
-            part.write([build_batch(seqs, [Row(BEGIN_NS + seq, seq, Kind.BINARY, frame) for seq in seqs])])
+            rows = [Row(BEGIN_NS + seq * NS_PER_MS, seq * NS_PER_MS, Kind.BINARY, frame) for seq in seqs]
+            part.write([build_batch(seqs, rows)])
         part.close({})
-    return writer.path, groups * rows * len(CONNECTIONS)
+    return writer.path, groups * count * len(CONNECTIONS)
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux to tell the peak")
-def test_a_recording_ten_times_the_budget_is_scanned_within_it(tmp_path: Path) -> None:
-    packets = 100
-    frame = random_frame(random.Random(4), packets, [184])
-    path, frames = big_recording(tmp_path / "big", frame)
+def growth(work: str, small: Path, big: Path) -> tuple[int, int]:
+    """Give the ticks of the big recording, and what it took more than the small one in the same process."""
     done = subprocess.run(
-        [sys.executable, "-c", SCAN, str(record(tmp_path / "small")), str(path)],
+        [sys.executable, "-c", MEASURE.format(work=work), str(small), str(big)],
         capture_output=True,
         text=True,
         check=True,
         timeout=300,
     )
-    ticks, growth = map(int, done.stdout.split())
-    assert ticks == frames * packets
+    ticks, added = map(int, done.stdout.split())
+    return ticks, added
+
+
+@linux
+def test_a_recording_ten_times_the_budget_is_scanned_within_it(tmp_path: Path) -> None:
+    frame = random_frame(random.Random(4), PACKETS, [184])
+    path, frames = big_recording(tmp_path / "big", frame, RECORDING)
+    ticks, added = growth(SCAN, record(tmp_path / "small"), path)
+    assert ticks == frames * PACKETS
     assert frames * len(frame) >= RECORDING
-    assert growth < BUDGET, f"{growth >> 20} MiB for a recording of {RECORDING >> 20} MiB"
+    assert added < BUDGET, f"{added >> 20} MiB for a recording of {RECORDING >> 20} MiB"
+
+
+@linux
+def test_candles_and_a_cache_of_many_ticks_are_made_within_a_budget(tmp_path: Path) -> None:
+    """As a table, the ticks are one and a half times the budget."""
+    frame = random_frame(random.Random(4), PACKETS, [184])
+    path, frames = big_recording(tmp_path / "big", frame, WORKING_BUDGET)
+    small = record(tmp_path / "small")
+    for work in (CANDLES, CACHE):
+        ticks, added = growth(work, small, path)
+        assert ticks == frames * PACKETS
+        assert added < WORKING_BUDGET, f"{added >> 20} MiB for {ticks:,} ticks in {work}"
