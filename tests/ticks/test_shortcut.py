@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 import kiterec
 from kiterec.store.manifest import load_manifest, save_manifest
@@ -200,3 +201,11 @@ def test_candles_depth_and_views_of_instruments_use_it(recording: Path, answers:
     (recording / "ticks.parquet").unlink()
     for name, view in views.items():
         assert_frame_equal(with_cache[name], view().collect())
+
+
+def test_the_cache_of_a_recording_elsewhere_answers_too(recording: Path, answers: list[bool]) -> None:
+    elsewhere = kiterec.open(
+        recording.name, file_system=SubTreeFileSystem(str(recording.parent), LocalFileSystem())
+    )
+    assert_frame_equal(elsewhere.ticks(SOME).collect(), scan_ticks(recording, symbols=SOME).collect())
+    assert answers == [True]
