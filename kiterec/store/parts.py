@@ -15,19 +15,17 @@ import pyarrow.parquet as pq
 from kiterec.errors import CorruptPartError, StorageError
 from kiterec.store.files import FILES, Files, storage_errors
 from kiterec.store.part_guard import RowGroup, check_bytes, guard, read_guard
-from kiterec.store.ranged_file import RangedFile
-from kiterec.store.remote import open_source
+from kiterec.store.remote import is_remote, open_source
 from kiterec.store.schema import FORMAT, TRANSCRIPT_SCHEMA, with_known_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from kiterec.store.ranged_file import RangedFile
+
 ROW_GROUP_BYTES: Final = 16 << 20
 """Payload of a row group: what a reader holds at a time (a journal window becomes one)."""
-
-_READ_BYTES: Final = 1 << 20
-"""A column is read in pieces of this size, not a whole row group's compressed bytes at once."""
 
 WRITING: Final[dict[str, Any]] = {
     "version": "2.6",
@@ -63,7 +61,7 @@ class Part:
     """
 
     path: Path
-    source: Any
+    source: RangedFile
     file: pq.ParquetFile
     groups: list[RowGroup]
 
@@ -189,7 +187,7 @@ class PartWriter:
 
 @contextmanager
 def open_part(path: Path) -> Iterator[Part]:
-    """Open a part for reading, its page checksums being verified.
+    """Open a part for reading; the bytes of a row group are checked when they are read.
 
     Raises:
         CorruptPartError: it is no Parquet file of a transcript, or a page read inside does not check.
@@ -200,9 +198,9 @@ def open_part(path: Path) -> Iterator[Part]:
     with source:
         try:
             groups = read_guard(source, where=path)
-            readable = pa.PythonFile(source, mode="r") if isinstance(source, RangedFile) else source
+            # What is on a disk is checked a row group at a time, which holds for its pages too.
             file = pq.ParquetFile(
-                readable, page_checksum_verification=True, pre_buffer=False, buffer_size=_READ_BYTES
+                pa.PythonFile(source, mode="r"), page_checksum_verification=is_remote(path), pre_buffer=False
             )
             if not file.schema_arrow.equals(TRANSCRIPT_SCHEMA) or file.num_row_groups != len(groups):
                 raise CorruptPartError(f"{path} has other columns or row groups than a part of a recording")
@@ -237,16 +235,16 @@ def read_pieces(
 def _check(part: Part, group: int, columns: Sequence[str] | None) -> None:
     """Refuse a row group whose bytes are not those that were written.
 
-    Of a part elsewhere, what the columns take is fetched. Where that is not the whole row group, only the
-    checksums of its pages guard it: fetching the payloads to check them would cost more than the answer.
+    They are read once, and what was checked is what is decoded. Of a part elsewhere, what the columns take is
+    fetched. Where that is not the whole row group, only the checksums of its pages guard it: fetching the
+    payloads to check them would cost more than the answer.
     """
     found = part.groups[group]
-    if isinstance(part.source, RangedFile):
-        begin, end = (found.begin, found.end) if columns is None else _span(part, group, columns)
-        part.source.fetch(begin, end)
-        if (begin, end) != (found.begin, found.end):
-            return
-    check_bytes(part.source, found, where=part.path)
+    some = columns is not None and is_remote(part.path)
+    begin, end = _span(part, group, columns or ()) if some else (found.begin, found.end)
+    part.source.fetch(begin, end)
+    if (begin, end) == (found.begin, found.end):
+        check_bytes(part.source, found, where=part.path)
 
 
 def _span(part: Part, group: int, columns: Sequence[str]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A file elsewhere of which only the ranges that are needed are fetched, each in one request."""
+"""A file of which only the ranges that are needed are fetched, each at once, and then read from memory."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class RangedFile:
             with self._errors():
                 self._held = (begin, self._file.read_at(end - begin, begin))
 
-    def read_at(self, size: int, at: int) -> bytes:
-        """Give some bytes; fewer at the end of the file."""
+    def read_at(self, size: int, at: int) -> bytes | memoryview:
+        """Give some bytes, without a copy where they are in memory; fewer at the end of the file."""
         end = min(self._size, at + size)
         for held in (self._held, self._tail):
             if (found := self._cut(held, at, end)) is not None:
@@ -57,7 +57,7 @@ class RangedFile:
             read: bytes = self._file.read_at(max(0, end - at), at)
         return read
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1) -> bytes | memoryview:
         """Give the next bytes."""
         found = self.read_at(self._size if size < 0 else size, self._at)
         self._at += len(found)
@@ -87,9 +87,9 @@ class RangedFile:
             self._file.close()
 
     @staticmethod
-    def _cut(held: tuple[int, bytes], begin: int, end: int) -> bytes | None:
+    def _cut(held: tuple[int, bytes], begin: int, end: int) -> bytes | memoryview | None:
         """Give a range out of one that is in memory; None: it is not all in it."""
         first, content = held
         if begin < first or end > first + len(content) or begin >= end:
             return b"" if begin >= end else None
-        return content[begin - first : end - first]
+        return memoryview(content)[begin - first : end - first]

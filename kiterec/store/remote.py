@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
@@ -194,7 +194,7 @@ class RemotePath:
             return self._shelf.sizes()
 
 
-def open_source(path: Path) -> Any:
+def open_source(path: Path) -> RangedFile:
     """Open a file for reading, wherever it is; close it.
 
     Raises:
@@ -205,7 +205,7 @@ def open_source(path: Path) -> Any:
         return place.open_ranges()
     import pyarrow as pa
 
-    return pa.OSFile(str(path), "rb")
+    return RangedFile(pa.OSFile(str(path), "rb"), errors=nullcontext)
 
 
 def is_remote(path: Path) -> bool:
