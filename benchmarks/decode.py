@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 # Polars reads it when it is imported.
-os.environ["POLARS_MAX_THREADS"] = "1"
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 import argparse
 import json

@@ -9,11 +9,11 @@ import pyarrow.compute as pc
 
 from kiterec.errors import StorageError
 from kiterec.store.folder import open_folder
-from kiterec.store.schema import READ_SCHEMA
+from kiterec.store.schema import READ_SCHEMA, TRANSCRIPT_SCHEMA
 from kiterec.store.sources import Range, Source, open_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from kiterec.store.folder import RecordingFolder
@@ -30,7 +30,7 @@ def read_transcript(
     end_ns: int | None = None,
     columns: Sequence[str] | None = None,
     seq_range: tuple[int, int] | None = None,
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch]:
     """Read rows in order of `seq`, each once, also of a recording that is still being written.
 
     Args:
@@ -50,19 +50,48 @@ def read_transcript(
         StorageError: an unknown connection, or a part that cannot be read.
         ValueError: an unknown column.
     """
+    schema = _read_schema(columns)
+    streams = read_streams(
+        recording,
+        connections=connections,
+        begin_ns=begin_ns,
+        end_ns=end_ns,
+        columns=[name for name in schema.names if name != "connection"],
+        seq_range=seq_range,
+        in_memory=BATCH_BYTES,
+    )
+    return _merge(list(streams.values()), pa.array(list(streams), pa.string()), schema)
+
+
+def read_streams(
+    recording: RecordingFolder | Path | str,
+    *,
+    connections: Sequence[str] | None = None,
+    begin_ns: int | None = None,
+    end_ns: int | None = None,
+    columns: Sequence[str] = TRANSCRIPT_SCHEMA.names,
+    seq_range: tuple[int, int] | None = None,
+    in_memory: int = BATCH_BYTES,
+) -> dict[str, Generator[pa.RecordBatch]]:
+    """Read the rows of each connection by itself; arguments and errors as for `read_transcript`.
+
+    Args:
+        columns: names of `TRANSCRIPT_SCHEMA`; `seq` is always among what comes.
+        in_memory: about so many bytes of payload of all connections together come at a time.
+
+    Shape:
+        For each connection its rows in order of `seq`, in batches of which none is empty. Close each stream.
+    """
     folder = open_folder(recording)
     first_seq, end_seq = seq_range or (None, None)
     wanted = Range(begin_ns=begin_ns, end_ns=end_ns, first_seq=first_seq, end_seq=end_seq)
     names = _chosen(folder, connections)
-    schema = _read_schema(columns)
-    everyone = pa.array(names, pa.string())
-    needed = {"seq", *schema.names} - {"connection"}
+    needed = {"seq", *columns}
     if begin_ns is not None or end_ns is not None:
         needed.add("received_at")
-    stored = [name for name in READ_SCHEMA.names if name in needed]
-    share = BATCH_BYTES // max(1, len(names))
-    streams = [_stream(folder, name, wanted, stored, piece_bytes=share) for name in names]
-    return _merge(streams, everyone, schema)
+    stored = [name for name in TRANSCRIPT_SCHEMA.names if name in needed]
+    share = in_memory // max(1, len(names))
+    return {name: _stream(folder, name, wanted, stored, piece_bytes=share) for name in names}
 
 
 def _chosen(folder: RecordingFolder, connections: Sequence[str] | None) -> list[str]:
@@ -89,7 +118,7 @@ def _read_schema(columns: Sequence[str] | None) -> pa.Schema:
 
 def _stream(
     folder: RecordingFolder, connection: str, wanted: Range, columns: list[str], *, piece_bytes: int
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch]:
     """Give the wanted rows of one connection in order of `seq`."""
     sources: list[Source] = open_sources(folder, connection)
     try:
@@ -118,8 +147,8 @@ def _wanted_rows(batch: pa.RecordBatch, wanted: Range) -> pa.RecordBatch:
 
 
 def _merge(
-    streams: list[Iterator[pa.RecordBatch]], names: pa.Array, schema: pa.Schema
-) -> Iterator[pa.RecordBatch]:
+    streams: list[Generator[pa.RecordBatch]], names: pa.Array, schema: pa.Schema
+) -> Generator[pa.RecordBatch]:
     """Merge streams that are each in order of `seq`."""
     heads: dict[int, pa.RecordBatch] = {}
     live = dict(enumerate(streams))
@@ -136,7 +165,7 @@ def _merge(
             yield _shape(_next_run(heads), names, schema)
     finally:
         for stream in streams:
-            stream.close()  # type: ignore[attr-defined]
+            stream.close()
 
 
 def _next_run(heads: dict[int, pa.RecordBatch]) -> tuple[pa.RecordBatch, Any]:

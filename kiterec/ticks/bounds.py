@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
+import pyarrow as pa
 
-from kiterec.store.transcript import read_transcript
+from kiterec.store.transcript import read_streams, read_transcript
 from kiterec.ticks.schema import INSTANT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    import pyarrow as pa
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from kiterec.store.folder import RecordingFolder
 
@@ -55,14 +54,14 @@ class Bounds:
 
     def read(
         self, folder: RecordingFolder, *, columns: Sequence[str] | None = None
-    ) -> Iterator[pa.RecordBatch]:
+    ) -> Generator[pa.RecordBatch]:
         """Read the transcript within the bounds.
 
         Raises:
             StorageError: no recording, a part that does not check, or an unknown connection.
         """
         if self._empty():
-            return iter(())
+            return (batch for batch in list[pa.RecordBatch]())
         return read_transcript(
             folder,
             connections=self.connections,
@@ -70,6 +69,22 @@ class Bounds:
             end_ns=self.end_ns,
             columns=columns,
             seq_range=self._seq_range(),
+        )
+
+    def read_streams(
+        self, folder: RecordingFolder, *, columns: Sequence[str], in_memory: int
+    ) -> dict[str, Generator[pa.RecordBatch]]:
+        """Read the transcript of each connection by itself within the bounds; errors as for `read`."""
+        if self._empty():
+            return {}
+        return read_streams(
+            folder,
+            connections=self.connections,
+            begin_ns=self.begin_ns,
+            end_ns=self.end_ns,
+            columns=columns,
+            seq_range=self._seq_range(),
+            in_memory=in_memory,
         )
 
     def _empty(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -10,9 +11,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from kiterec.store.packet_count import declared_packets
 from kiterec.ticks import columns as build
+from kiterec.ticks.crew import Crew, checked_threads, crew
 from kiterec.ticks.find import Packets, find_packets
-from kiterec.ticks.kernels import decode_fields
+from kiterec.ticks.kernels import allocate, decode_fields, plan_fields
 from kiterec.ticks.schema import COLUMNS, INSTANT, MODE, check_columns, column_types, segment_enum
 from kiterec.ticks.walks import gather_numbers
 from kiterec.wire.packets import LAYOUTS
@@ -39,14 +42,23 @@ _RANK_OF[list(LAYOUTS)] = [layout.mode.rank for layout in LAYOUTS.values()]
 _CASTABLE: Final = (pa.types.is_binary_view, pa.types.is_fixed_size_binary, pa.types.is_null)
 
 
+_OF_CONTEXT: Final = {"received_at": np.int64, "connection": np.int16}
+_CONTEXT_TYPES: Final[dict[str, pl.DataType]] = {
+    "seq": pl.UInt64(), "packet": pl.UInt16(), "received_at": INSTANT
+}  # fmt: skip
+
+PACKETS_OF_A_THREAD: Final = 1 << 14
+"""To decode fewer takes about as long as to start a thread."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the transcript says of each frame; None where there is no transcript.
+    """What is known of each frame beside its bytes.
 
     Attributes:
-        seq: position in the recording.
-        received_at: nanoseconds since the epoch.
-        connection: code into `names`.
+        seq: position in the recording; None: the row is it.
+        received_at: nanoseconds since the epoch; None where it is not known.
+        connection: code into `names`; None when all are of its only one.
         names: the connections, a Categorical series.
     """
 
@@ -81,6 +93,7 @@ def decode(
     columns: Collection[str] | None = None,
     segments: SegmentTable = SEGMENTS,
     received_at: Sequence[int] | NDArray[np.int64] | None = None,
+    threads: int | None = None,
 ) -> pl.DataFrame:
     """Decode frames into the tick table.
 
@@ -96,10 +109,12 @@ def decode(
         columns: which columns, in this order; all for None. Others are not decoded.
         segments: exchange segments with their divisors and names.
         received_at: nanoseconds since the epoch of each frame; the column is null without.
+        threads: that decode at once; None for one a core that the process may use, and only one for what
+            takes no time anyway. The table is the same.
 
     Raises:
         TypeError: the frames are not binary.
-        ValueError: an unknown column or kind of price, or not one time a frame.
+        ValueError: an unknown column or kind of price, not one time a frame, or fewer than one thread.
 
     Source:
         https://kite.trade/docs/connect/v3/websocket/#message-structure
@@ -109,8 +124,28 @@ def decode(
     times = None if received_at is None else np.asarray(received_at, np.int64)
     if times is not None and times.size != len(payloads):
         raise ValueError(f"{times.size:,} times for {len(payloads):,} frames; give one time a frame")
-    packets = find_packets(payloads).known()
-    return decode_packets(packets, Context(received_at=times), asked, prices=prices, segments=segments)
+    most = checked_threads(threads)
+    ranges = _share(payloads, most) if most > 1 else [slice(0, len(payloads))]
+    with crew(len(ranges)) as workers:
+        found = workers.each(lambda some: find_packets(payloads[some]).known(), ranges)
+        contexts = [
+            Context(
+                np.arange(some.start, some.stop, dtype=np.uint64),
+                None if times is None else times[some],
+            )
+            for some in ranges
+        ]
+        shares = list(zip(found, contexts, strict=True))
+        return decode_shares(shares, asked, workers, prices=prices, segments=segments)
+
+
+def _share(payloads: pa.Array, threads: int) -> list[slice]:
+    """Cut frames into ranges of about as many packets, one a thread; fewer where it is not worth one."""
+    declared = np.cumsum(declared_packets(payloads))
+    packets = int(declared[-1]) if declared.size else 0
+    shares = max(1, min(threads, packets // PACKETS_OF_A_THREAD))
+    cuts = np.searchsorted(declared, [packets * number // shares for number in range(1, shares)]).tolist()
+    return [slice(a, b) for a, b in itertools.pairwise([0, *cuts, len(payloads)])]
 
 
 def decode_batch(
@@ -143,20 +178,19 @@ def decode_batch(
     return decode_packets(packets, context, asked, prices=prices, segments=segments)
 
 
-def find_in_batch(batch: pa.RecordBatch) -> tuple[Packets, Context]:
-    """Find the packets of known length in a batch of a transcript."""
+def find_in_batch(batch: pa.RecordBatch, *, connection: str | None = None) -> tuple[Packets, Context]:
+    """Find the packets of known length in a batch of a transcript; its rows are of `connection`, or say."""
     kind = batch.column("kind")
     is_binary = np.array([word == Kind.BINARY for word in kind.dictionary.to_pylist()], np.bool_)
     binary = is_binary[kind.indices.to_numpy(zero_copy_only=False)]
     packets = find_packets(batch.column("payload"), binary=None if binary.all() else binary).known()
-    connection = batch.column("connection")
-    context = Context(
-        seq=batch.column("seq").to_numpy(),
-        received_at=batch.column("received_at").cast(pa.int64()).to_numpy(),
-        connection=connection.indices.to_numpy(zero_copy_only=False),
-        names=pl.Series(connection.dictionary.to_pylist(), dtype=pl.Categorical()),
-    )
-    return packets, context
+    seq = batch.column("seq").to_numpy()
+    received_at = batch.column("received_at").cast(pa.int64()).to_numpy()
+    if connection is not None:
+        return packets, Context(seq, received_at, None, pl.Series([connection], dtype=pl.Categorical()))
+    codes = batch.column("connection")
+    names = pl.Series(codes.dictionary.to_pylist(), dtype=pl.Categorical())
+    return packets, Context(seq, received_at, codes.indices.to_numpy(zero_copy_only=False), names)
 
 
 def read_tokens(packets: Packets) -> NDArray[np.uint32]:
@@ -173,75 +207,143 @@ def decode_packets(
     segments: SegmentTable = SEGMENTS,
 ) -> pl.DataFrame:
     """Decode packets of known lengths into these columns, in this order."""
+    return decode_shares([(packets, context)], columns, Crew(None, 1), prices=prices, segments=segments)
+
+
+def decode_shares(
+    shares: Sequence[tuple[Packets, Context]],
+    columns: Sequence[str],
+    workers: Crew,
+    *,
+    prices: Prices = "float",
+    segments: SegmentTable = SEGMENTS,
+) -> pl.DataFrame:
+    """Decode packets of known lengths that come in shares, a thread each, into one table.
+
+    Each thread writes the rows of its own share, so it does not matter who is done first.
+    """
     schema = column_types(prices, segments)
     wanted = frozenset(columns)
     table = _segment_arrays(segments)
-    size = len(packets)
-    ready: dict[str, pa.Array | pl.Series] = {}
+    bounds = np.cumsum([0, *(len(packets) for packets, _ in shares)]).tolist()
+    size = bounds[-1]
+    fields = wanted & _FIELDS
+    plans = workers.each(lambda share: plan_fields(share[0], fields), shares) if fields else []
+    arrays = allocate(plans, size, prices)
+    tokens = np.empty(size, np.uint32) if wanted & _BY_TOKEN else None
+    context = _ContextColumns.of(shares, size, wanted)
 
-    tokens = read_tokens(packets) if wanted & _BY_TOKEN else None
-    divisor: NDArray[np.float64] | float = 1.0
+    def fill(number: int) -> None:
+        packets, said = shares[number]
+        rows = slice(bounds[number], bounds[number + 1])
+        context.fill(rows, packets, said)
+        divisor: NDArray[np.float64] | float = 1.0
+        if tokens is not None:
+            tokens[rows] = mine = read_tokens(packets)
+            if prices == "float" or "change" in wanted:
+                divisor = _divisor(table.divisors, mine)
+        if fields:
+            decode_fields(plans[number], arrays.rows(rows), packets, prices=prices, divisor=divisor)
+
+    workers.each(fill, range(len(shares)))
+    length = context.length
+    ready = context.columns()
     if tokens is not None:
-        codes = (tokens & 0xFF).astype(np.uint8)
-        ready |= _token_columns(tokens, codes, table, wanted)
-        divisor = _divisor(table.divisors, codes) if prices == "float" or "change" in wanted else 1.0
-    nulls = build.Nulls(packets.length)
-    ready |= _context_columns(packets, context, wanted)
+        ready |= _token_columns(tokens, table, wanted)
     if "mode" in wanted:
-        ready["mode"] = build.pick(_MODES, _RANK_OF[packets.length])
-    asked_fields = wanted & _FIELDS
-    if asked_fields:
-        arrays = decode_fields(packets, columns=asked_fields, prices=prices, divisor=divisor)
-        for name in asked_fields:
-            ready[name] = build.field_column(name, schema[name], arrays, nulls, size)
+        ready["mode"] = build.pick(_MODES, _RANK_OF[length])
+    nulls = build.Nulls(length)
+    for name in fields:
+        ready[name] = build.field_column(name, schema[name], arrays, nulls, size)
     return _frame(columns, ready)
 
 
-def _divisor(divisors: NDArray[np.uint32], codes: NDArray[np.uint8]) -> NDArray[np.float64] | float:
+def _codes(tokens: NDArray[np.uint32]) -> NDArray[np.uint8]:
+    """Give the exchange segments: the low byte of each instrument_token."""
+    return tokens.astype(np.uint8)
+
+
+def _divisor(divisors: NDArray[np.uint32], tokens: NDArray[np.uint32]) -> NDArray[np.float64] | float:
     """Give the divisor of each packet, or one number when all have the same."""
-    each = divisors.astype(np.float64)[codes]
-    return float(each[0]) if each.size and (each == each[0]).all() else each
+    each = divisors[_codes(tokens)]
+    return float(each[0]) if each.size and (each == each[0]).all() else each.astype(np.float64)
 
 
 def _token_columns(
-    tokens: NDArray[np.uint32], codes: NDArray[np.uint8], table: _Segments, wanted: frozenset[str]
+    tokens: NDArray[np.uint32], table: _Segments, wanted: frozenset[str]
 ) -> dict[str, pa.Array | pl.Series]:
     """Give the columns that the instrument_token decides."""
     made: dict[str, pa.Array | pl.Series] = {}
     if "instrument_token" in wanted:
         made["instrument_token"] = build.numbers(pl.UInt32(), tokens)
     if "segment" in wanted:
-        made["segment"] = build.pick(table.names, codes)
+        made["segment"] = build.pick(table.names, _codes(tokens))
     if "tradable" in wanted:
-        made["tradable"] = build.truths(table.tradables[codes])
+        made["tradable"] = build.truths(table.tradables[_codes(tokens)])
     if "price_divisor" in wanted:
-        made["price_divisor"] = build.numbers(pl.UInt32(), table.divisors[codes])
+        made["price_divisor"] = build.numbers(pl.UInt32(), table.divisors[_codes(tokens)])
     return made
 
 
-def _context_columns(
-    packets: Packets, context: Context, wanted: frozenset[str]
-) -> dict[str, pa.Array | pl.Series]:
-    """Give the columns that the frame decides."""
-    made: dict[str, pa.Array | pl.Series] = {}
-    if "seq" in wanted:
-        seq = packets.frame.view(np.uint64) if context.seq is None else context.seq[packets.frame]
-        made["seq"] = build.numbers(pl.UInt64(), seq)
-    if "packet" in wanted:
-        made["packet"] = build.numbers(pl.UInt16(), packets.packet.astype(np.uint16))
-    if "received_at" in wanted:
-        made["received_at"] = (
-            build.nothing(INSTANT, len(packets))
-            if context.received_at is None
-            else build.numbers(INSTANT, context.received_at[packets.frame])
+@dataclass(frozen=True, slots=True)
+class _ContextColumns:
+    """The columns that the frame decides, being filled.
+
+    Attributes:
+        arrays: by name; `connection` as codes.
+        names: the connections; None where nothing is known of them.
+        size: rows.
+        wanted: columns.
+        length: bytes of each packet.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    names: pl.Series | None
+    size: int
+    wanted: frozenset[str]
+    length: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, shares: Sequence[tuple[Packets, Context]], size: int, wanted: frozenset[str]
+    ) -> _ContextColumns:
+        """Make room for the rows of all shares, which have the same connections."""
+        context = shares[0][1]
+        known = {"packet": np.uint16, "seq": np.uint64} | {
+            name: kind for name, kind in _OF_CONTEXT.items() if getattr(context, name) is not None
+        }
+        arrays = {name: np.empty(size, kind) for name, kind in known.items() if name in wanted}
+        lengths = [packets.length for packets, _ in shares]
+        return cls(
+            arrays, context.names, size, wanted, lengths[0] if len(lengths) == 1 else np.concatenate(lengths)
         )
-    if "connection" in wanted:
-        made["connection"] = (
-            build.nothing(pl.Categorical(), len(packets))
-            if context.names is None or context.connection is None
-            else build.pick(context.names, context.connection[packets.frame])
-        )
-    return made
+
+    def fill(self, rows: slice, packets: Packets, context: Context) -> None:
+        """Write the rows of a share."""
+        for name, array in self.arrays.items():
+            said = None if name == "packet" else getattr(context, name)
+            if said is not None:
+                array[rows] = said[packets.frame]
+            else:
+                array[rows] = packets.packet if name == "packet" else packets.frame
+
+    def columns(self) -> dict[str, pa.Array | pl.Series]:
+        """Give the columns."""
+        made: dict[str, pa.Array | pl.Series] = {}
+        for name, kind in _CONTEXT_TYPES.items():
+            if name in self.wanted:
+                array = self.arrays.get(name)
+                made[name] = build.nothing(kind, self.size) if array is None else build.numbers(kind, array)
+        if "connection" in self.wanted:
+            codes = self.arrays.get("connection")
+            made["connection"] = (
+                build.nothing(pl.Categorical(), self.size)
+                if self.names is None
+                else self.names.new_from_index(0, self.size)
+                if codes is None
+                else build.pick(self.names, codes)
+            )
+        return made
 
 
 def _frame(columns: Sequence[str], ready: dict[str, pa.Array | pl.Series]) -> pl.DataFrame:

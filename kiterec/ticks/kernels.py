@@ -12,7 +12,7 @@ from kiterec.ticks.schema import SIDES
 from kiterec.wire.packets import DEPTH_ENTRY_BYTES, DEPTH_FIELDS, DEPTH_LEVELS, LAYOUTS, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Rows = slice | NDArray[np.intp]
     Divisor = NDArray[np.float64] | float
 
-BLOCK: Final = 2048
+BLOCK: Final = 8192
 """Packets that are swapped and copied while they are in the cache."""
 
 WORD_BYTES: Final = 4
@@ -50,6 +50,13 @@ class FieldArrays:
 
     values: dict[str, NDArray[Any]]
     lacking: dict[str, NDArray[np.bool_]]
+
+    def rows(self, some: slice) -> FieldArrays:
+        """Give some of the rows; writing to them is writing to these."""
+        return FieldArrays(
+            {name: array[some] for name, array in self.values.items()},
+            {name: array[some] for name, array in self.lacking.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,26 +91,49 @@ def gather_words(data: NDArray[np.uint8], offset: NDArray[np.int64], words: int)
     return block.byteswap(inplace=True) if np.little_endian else block
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done for some packets: for each of their lengths, its columns and its rows."""
+
+    work: list[tuple[_Job, Rows]]
+
+    def kinds(self, prices: Prices) -> dict[str, tuple[np.dtype[Any], int]]:
+        """Give the type of each column's array, and its width."""
+        kinds: dict[str, tuple[np.dtype[Any], int]] = {}
+        for job, _ in self.work:
+            units = [(field.name, field.unit, 1) for field in job.fields]
+            units += [(name, field.unit, DEPTH_LEVELS) for name, _, field in job.depth]
+            units += [(name, "price", 1) for name in job.derived]
+            kinds |= {name: (_dtype(name, unit, prices), wide) for name, unit, wide in units}
+        return kinds
+
+
+def plan_fields(packets: Packets, columns: Collection[str]) -> Plan:
+    """Say how packets of known lengths become columns: names of fields, depth and derived columns."""
+    return Plan([(_job(LAYOUTS[length], columns), rows) for length, rows in _by_length(packets.length)])
+
+
 def decode_fields(
-    packets: Packets, *, columns: Collection[str], prices: Prices, divisor: Divisor
-) -> FieldArrays:
-    """Decode the asked fields of packets of known lengths.
+    plan: Plan, arrays: FieldArrays, packets: Packets, *, prices: Prices, divisor: Divisor
+) -> None:
+    """Decode the planned fields.
 
     Args:
+        plan: made of the same packets.
+        arrays: as `allocate` gives them, or some of their rows: one a packet.
         packets: of known lengths only.
-        columns: names of fields, depth and derived columns.
         prices: rupees or wire integers.
         divisor: of each packet, or of all.
     """
-    work = [(_job(LAYOUTS[length], columns), rows) for length, rows in _by_length(packets.length)]
-    arrays = _allocate(work, len(packets), prices)
+    written = {name for job, rows in plan.work if isinstance(rows, slice) for name in job.names}
+    for name in arrays.values.keys() - written:
+        arrays.values[name].fill(0)
     with np.errstate(divide="ignore", invalid="ignore"):  # change of what has no close; it is replaced
-        for job, rows in work:
-            if isinstance(work[0][1], slice):
+        for job, rows in plan.work:
+            if isinstance(plan.work[0][1], slice):
                 _wipe(arrays, job, rows)
             if job.words:
                 _run(arrays, job, packets, rows, prices=prices, divisor=divisor)
-    return arrays
 
 
 def _run(
@@ -175,29 +205,23 @@ def _job(layout: PacketLayout, columns: Collection[str]) -> _Job:
     return _Job(fields, depth, derived, last, close, begin, (max(ends, default=0) - begin) // WORD_BYTES)
 
 
-def _allocate(work: list[tuple[_Job, Rows]], size: int, prices: Prices) -> FieldArrays:
-    """Make the arrays that the jobs write to; zeroed where they do not write all rows.
+def allocate(plans: Sequence[Plan], size: int, prices: Prices) -> FieldArrays:
+    """Make the arrays that plans for so many packets together write to.
 
     All of them share one allocation: its memory is used again by the next call, where dozens of
     smaller ones would go back to the system and cost more in page faults than the decoding.
     """
     kinds: dict[str, tuple[np.dtype[Any], int]] = {}
-    for job, _ in work:
-        units = [(field.name, field.unit, 1) for field in job.fields]
-        units += [(name, field.unit, DEPTH_LEVELS) for name, _, field in job.depth]
-        units += [(name, "price", 1) for name in job.derived]
-        kinds |= {name: (_dtype(name, unit, prices), wide) for name, unit, wide in units}
+    for plan in plans:
+        kinds |= plan.kinds(prices)
     bytes_of = {name: _aligned(size * wide * dtype.itemsize) for name, (dtype, wide) in kinds.items()}
-    lacking = any("net_change" in job.derived for job, _ in work)
+    lacking = any("net_change" in job.derived for plan in plans for job, _ in plan.work)
     arena = np.empty(sum(bytes_of.values()), np.uint8)
-    whole = {name for job, rows in work if isinstance(rows, slice) for name in job.names}
     values: dict[str, NDArray[Any]] = {}
     first = 0
     for name, (dtype, wide) in kinds.items():
         flat = arena[first : first + size * wide * dtype.itemsize].view(dtype)
         values[name] = flat if wide == 1 else flat.reshape(size, wide)
-        if name not in whole:
-            flat.fill(0)
         first += bytes_of[name]
     return FieldArrays(values, {"net_change": np.zeros(size, np.bool_)} if lacking else {})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,14 +12,17 @@ from polars.io.plugins import register_io_source
 from kiterec.clock import to_ns
 from kiterec.errors import SetupError
 from kiterec.store.folder import open_folder
+from kiterec.store.packet_count import declared_packets
 from kiterec.ticks.bounds import Bounds, find_bounds, joined, split_predicate
+from kiterec.ticks.crew import checked_threads, crew
 from kiterec.ticks.decode import decode_packets, find_in_batch, read_tokens
 from kiterec.ticks.instruments import InstrumentDump
+from kiterec.ticks.interleave import Piece, interleave
 from kiterec.ticks.schema import COLUMNS, check_columns, tick_schema
 from kiterec.wire.segments import SEGMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -33,13 +38,20 @@ if TYPE_CHECKING:
 
 MAX_INSTRUMENT_TOKEN: Final = 0xFFFF_FFFF
 
-TICKS_AT_ONCE: Final = 1 << 15
-"""Rows of a decoded table: 8 MB with all columns, so that its memory is used again by the next one."""
+TICKS_AT_ONCE: Final = 1 << 16
+"""Ticks that are decoded at a time, of all connections together: 16 MB with all columns."""
+
+PAYLOAD_AT_ONCE: Final = 12 << 20
+"""Bytes of frames that are decompressed at a time, of all connections together."""
+
+LONG_FRAME: Final = 16 << 10
+"""Mean bytes of a payload from which on the ticks of connections are merged and not their frames."""
 
 _KEYS: Final = frozenset(c.name for c in COLUMNS if c.origin in {"transcript", "token", "length"})
 """Columns that cost little: a condition on them is decided before the fields are decoded."""
 
-_TRANSCRIPT: Final = ["connection", "seq", "received_at", "kind", "payload"]
+_TRANSCRIPT: Final = ["seq", "received_at", "kind", "payload"]
+_WANTED: Final = "\0wanted"
 
 
 def scan_ticks(
@@ -50,6 +62,7 @@ def scan_ticks(
     begin: datetime | None = None,
     end: datetime | None = None,
     segments: SegmentTable = SEGMENTS,
+    threads: int | None = None,
 ) -> pl.LazyFrame:
     """Give the ticks of a recording as a lazy table; works while it is being written.
 
@@ -64,12 +77,15 @@ def scan_ticks(
         begin: first instant of `received_at`; None for the beginning.
         end: first instant that is too late; None for the end.
         segments: exchange segments with their divisors and names.
+        threads: that read and decode; None for one a core that the process may use. The rows are the same.
 
     Raises:
         ManifestError: there is no recording, or its format is newer.
         SetupError: a symbol is unknown, or the recording has no instrument dump to look it up in.
-        ValueError: a time without zone, or an unknown kind of price.
+        ValueError: a time without zone, an unknown kind of price, or fewer than one thread.
     """
+    if threads is not None:
+        checked_threads(threads)
     folder = open_folder(recording)
     folder.manifest()
     schema = tick_schema(prices, segments=segments)
@@ -87,10 +103,7 @@ def scan_ticks(
         query = _TickQuery(
             with_columns, conditions, schema=schema, tokens=tokens, prices=prices, segments=segments
         )
-        frames = (
-            frame for batch in bounds.read(folder, columns=_TRANSCRIPT) for frame in query.answer(batch)
-        )
-        yield from first_rows(frames, n_rows)
+        yield from first_rows(_answers(query, bounds, folder, threads), n_rows)
 
     return register_io_source(
         source, schema=schema, explain_name="KITEREC TICKS", explain_detail=str(folder.path)
@@ -126,8 +139,46 @@ def first_rows(frames: Iterable[pl.DataFrame], n_rows: int | None) -> Iterator[p
             return
 
 
+def _answers(
+    query: _TickQuery, bounds: Bounds, folder: RecordingFolder, threads: int | None
+) -> Iterator[pl.DataFrame]:
+    """Read, decode and merge the connections, each thread what is next."""
+    streams = _streams(bounds, folder)
+    ticks = max(1, TICKS_AT_ONCE // max(1, len(streams)))
+    with crew(checked_threads(threads)) as workers, ExitStack() as opened:
+        pieces = []
+        for name, stream in streams.items():
+            opened.callback(stream.close)
+            ahead = workers.ahead(
+                stream, partial(_split, ticks=ticks), partial(query.answer, connection=name)
+            )
+            opened.callback(ahead.close)
+            pieces.append(ahead)
+        yield from interleave(pieces)
+
+
+def _streams(bounds: Bounds, folder: RecordingFolder) -> dict[str | None, Generator[pa.RecordBatch]]:
+    """Read each connection by itself, or all merged (as None) where that costs less than merging ticks."""
+    held = [part.counts for part in folder.manifest().parts]
+    mean = sum(one.payload_bytes for one in held) / max(1, sum(one.rows for one in held))
+    if mean < LONG_FRAME:
+        return {None: bounds.read(folder, columns=["connection", *_TRANSCRIPT])}
+    return dict(bounds.read_streams(folder, columns=_TRANSCRIPT, in_memory=PAYLOAD_AT_ONCE).items())
+
+
+def _split(batch: pa.RecordBatch, *, ticks: int) -> Iterator[pa.RecordBatch]:
+    """Cut a batch between frames into ones of about so many ticks, by what the frames say that they hold."""
+    declared = np.cumsum(declared_packets(batch.column("payload")))
+    if not declared.size or declared[-1] <= ticks:
+        yield batch
+        return
+    ends = np.flatnonzero(np.diff(declared // ticks)) + 1
+    for first, end in zip([0, *ends.tolist()], [*ends.tolist(), batch.num_rows], strict=True):
+        yield batch.slice(first, end - first)
+
+
 class _TickQuery:
-    """Answers one query, a batch of the transcript at a time."""
+    """Answers one query, some frames of a connection at a time."""
 
     def __init__(
         self,
@@ -150,24 +201,24 @@ class _TickQuery:
         self._decoded = list(needed)
         self._options: dict[str, Any] = {"prices": prices, "segments": segments}
 
-    def answer(self, batch: pa.RecordBatch) -> Iterator[pl.DataFrame]:
-        """Give the wanted ticks of a batch."""
-        packets, context = find_in_batch(batch)
+    def answer(self, batch: pa.RecordBatch, *, connection: str | None) -> Piece:
+        """Give the wanted ticks of a batch of the transcript; None: it says itself of which connection."""
+        packets, context = find_in_batch(batch, connection=connection)
         if self._tokens is not None:
             packets = packets.select(np.isin(read_tokens(packets), self._tokens))
-        for first in range(0, len(packets), TICKS_AT_ONCE):
-            part = self._decide_early(packets.select(slice(first, first + TICKS_AT_ONCE)), context)
-            if not len(part):
-                continue
-            frame = decode_packets(part, context, self._decoded, **self._options)
-            if self._late is not None:
-                frame = frame.filter(self._late).select(self._columns)
-            if frame.height:
-                yield frame
+        packets = self._decide_early(packets, context)
+        table = decode_packets(packets, context, self._decoded, **self._options)
+        frame = packets.frame
+        if self._late is not None:
+            # As a column: a condition without a column in it is one truth for all rows.
+            wanted = table.with_columns(self._late.fill_null(value=False).alias(_WANTED)).get_column(_WANTED)
+            table = table.filter(wanted).select(self._columns)
+            frame = frame[wanted.to_numpy()]
+        return Piece.of(table, frame, batch.column("seq").to_numpy())
 
     def _decide_early(self, packets: Packets, context: Context) -> Packets:
         """Drop the packets that a condition on their keys rules out, before their fields are decoded."""
-        if self._early is None:
+        if self._early is None or not len(packets):
             return packets
         keys = decode_packets(packets, context, self._keys, **self._options)
         wanted = keys.select(self._early.fill_null(value=False)).to_series().to_numpy()

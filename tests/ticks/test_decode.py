@@ -13,6 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kiterec
+import kiterec.ticks.decode
+import kiterec.ticks.kernels
+from kiterec.ticks.crew import cores
 from kiterec.ticks.decode import decode, decode_batch
 from kiterec.ticks.schema import COLUMNS, TICK_SCHEMA, tick_schema
 from kiterec.wire.segments import SEGMENTS, Segment
@@ -40,11 +43,14 @@ def test_any_frames_decode_to_the_reference_tables_rows(frames: list[bytes]) -> 
 
 
 @pytest.mark.parametrize("lengths", [[length] for length in LENGTHS] + [LENGTHS, [184, 184, 184, 32]])
-def test_thousands_of_packets_decode_to_the_reference_tables_rows(lengths: list[int]) -> None:
+def test_thousands_of_packets_decode_to_the_reference_tables_rows(
+    lengths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kiterec.ticks.kernels, "BLOCK", 512)
     rng = random.Random(sum(lengths))
     frames = [random_frame(rng, rng.randrange(300), lengths) for _ in range(25)]
     rows = reference.rows(frames)
-    assert len(rows) > 2_048, "more than one block"
+    assert len(rows) > 2_048, "more than a few blocks"
     assert decode(frames).equals(table_of(rows))
 
 
@@ -213,6 +219,34 @@ def batch_of(frames: list[bytes], kinds: list[str], names: list[str]) -> pa.Reco
             "payload": pa.array(frames, pa.binary()),
         }
     )
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_threads_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    monkeypatch.setattr(kiterec.ticks.decode, "PACKETS_OF_A_THREAD", 50)
+    rng = random.Random(threads)
+    for lengths in ([184], [8, 44], LENGTHS):
+        frames = [random_frame(rng, rng.randrange(80), rng.sample(lengths, 1)) for _ in range(40)]
+        frames[7:7] = [b"\0", frames[3][:-5], b"\xff\xff" + frames[4][2:]]
+        for options in ({}, {"prices": "int"}, {"columns": ["oi", "seq", "mode", "change"]}):
+            times = range(len(frames))
+            alone = decode(frames, threads=1, received_at=times, **options)
+            shared = decode(frames, threads=threads, received_at=times, **options)
+            assert shared.equals(alone), f"seed {threads}: {lengths} {options}"
+            assert shared.to_arrow().equals(alone.to_arrow())
+            assert shared.n_chunks("all") == [1] * shared.width
+
+
+def test_no_thread_is_too_few() -> None:
+    with pytest.raises(ValueError, match="0 threads cannot work; give 1 or more"):
+        decode([], threads=0)
+
+
+def test_threads_are_no_more_than_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3}, raising=False)
+    assert cores() == 1
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
+    assert cores() == pl.thread_pool_size()
 
 
 def test_a_batch_of_a_transcript_gives_its_own_seq_time_and_connection() -> None:

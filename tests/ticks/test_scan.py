@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 
 import kiterec.ticks.bounds
+import kiterec.ticks.interleave
 import kiterec.ticks.scan
 from kiterec.clock import to_ns
 from kiterec.errors import ManifestError, SetupError
@@ -21,6 +23,9 @@ from kiterec.ticks.schema import TICK_SCHEMA, tick_schema
 from tests.ticks.recordings import GRID, START, TOKENS, being_written, instant, record, rows
 
 DEADLINE_S = 60
+
+WAYS = {"read_streams": 0, "read_transcript": 1 << 30}
+"""How a scan reads, and the mean length of a frame that makes it do so: merge ticks, or merge frames."""
 
 COL = pl.col
 MIDDLE = START + 20 * GRID
@@ -79,8 +84,10 @@ def test_the_table_is_the_decoded_frames_in_their_order(everything: pl.DataFrame
 @pytest.mark.parametrize("engine", ["in-memory", "streaming"])
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_a_condition_gives_the_rows_that_filtering_afterwards_gives(
-    recording: Path, everything: pl.DataFrame, name: str, engine: Any
+    recording: Path, everything: pl.DataFrame, monkeypatch: pytest.MonkeyPatch, name: str, engine: Any
 ) -> None:
+    long_frame = WAYS["read_streams" if engine == "streaming" else "read_transcript"]
+    monkeypatch.setattr(kiterec.ticks.scan, "LONG_FRAME", long_frame)
     condition = CONDITIONS[name]
     for columns in (pl.all(), ["last_price", "seq"], ["mode"], [pl.len()]):
         lazy = scan_ticks(recording).filter(condition).select(columns).collect(engine=engine)
@@ -103,17 +110,19 @@ def test_columns_are_decoded_only_when_asked(recording: Path, monkeypatch: pytes
     }
 
 
+@pytest.mark.parametrize(("door", "long_frame"), WAYS.items())
 def test_conditions_on_time_seq_and_connection_reach_the_reader(
-    recording: Path, monkeypatch: pytest.MonkeyPatch
+    recording: Path, monkeypatch: pytest.MonkeyPatch, door: str, long_frame: int
 ) -> None:
     asked: list[dict[str, Any]] = []
-    read = kiterec.ticks.bounds.read_transcript
+    read = getattr(kiterec.ticks.bounds, door)
+    monkeypatch.setattr(kiterec.ticks.scan, "LONG_FRAME", long_frame)
 
     def spy(path: Any, **options: Any) -> Any:
         asked.append(options)
         return read(path, **options)
 
-    monkeypatch.setattr(kiterec.ticks.bounds, "read_transcript", spy)
+    monkeypatch.setattr(kiterec.ticks.bounds, door, spy)
     condition = (COL("received_at") >= instant(3)) & (COL("connection") == "main-1") & (COL("seq") < 90)
     scan_ticks(recording, end=instant(30)).filter(condition).select("oi").collect()
     (options,) = asked
@@ -175,11 +184,38 @@ def wait_for(value: Any, expected: pl.DataFrame) -> None:
         assert time.monotonic() < deadline, f"{value()} after {DEADLINE_S} s"
 
 
-def test_small_batches_give_the_same_table(
-    recording: Path, everything: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("long_run", [1, 30, 1 << 30])
+@pytest.mark.parametrize("long_frame", WAYS.values())
+def test_threads_pieces_and_ways_of_merging_give_the_same_table(
+    recording: Path,
+    everything: pl.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+    long_run: int,
+    long_frame: int,
 ) -> None:
+    monkeypatch.setattr(kiterec.ticks.scan, "LONG_FRAME", long_frame)
+    monkeypatch.setattr(kiterec.ticks.interleave, "LONG_RUN", long_run)
+    for size in (7, 200):
+        monkeypatch.setattr(kiterec.ticks.scan, "TICKS_AT_ONCE", size)
+        for engine in ("in-memory", "streaming"):
+            assert scan_ticks(recording, threads=threads).collect(engine=engine).equals(everything)
+
+
+def test_a_scan_that_is_left_ends_its_threads(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kiterec.ticks.scan, "LONG_FRAME", 0)
     monkeypatch.setattr(kiterec.ticks.scan, "TICKS_AT_ONCE", 7)
-    assert scan_ticks(recording).collect().equals(everything)
+    for threads in (1, 2):
+        assert scan_ticks(recording, threads=threads).head(3).collect().height == 3
+        deadline = time.monotonic() + DEADLINE_S
+        while any(thread.name.startswith("kiterec-ticks") for thread in threading.enumerate()):
+            assert time.monotonic() < deadline, threading.enumerate()
+
+
+def test_no_thread_is_too_few(recording: Path) -> None:
+    with pytest.raises(ValueError, match="0 threads cannot work"):
+        scan_ticks(recording, threads=0)
 
 
 def test_random_predicates_agree_with_filtering_afterwards(recording: Path, everything: pl.DataFrame) -> None:

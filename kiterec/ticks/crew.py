@@ -1,0 +1,97 @@
+"""Threads that share the work of one call: one a core that the process may use, none where that is one."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
+
+    From = TypeVar("From")
+    To = TypeVar("To")
+
+
+def cores() -> int:
+    """Give how many threads may be busy: by the process's affinity, and by `POLARS_MAX_THREADS`."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, pl.thread_pool_size()))
+
+
+def checked_threads(threads: int | None) -> int:
+    """Give how many threads to use when a caller asks for so many; `cores()` for None.
+
+    Raises:
+        ValueError: fewer than one.
+    """
+    if threads is None:
+        return cores()
+    if threads < 1:
+        raise ValueError(f"{threads} threads cannot work; give 1 or more, or None for one a core")
+    return threads
+
+
+@contextmanager
+def crew(threads: int) -> Iterator[Crew]:
+    """Give threads for the length of a block; with one, everything is done by the caller's own."""
+    if threads == 1:
+        yield Crew(None, 1)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="kiterec-ticks") as pool:
+        yield Crew(pool, threads)
+
+
+class Crew:
+    """Some threads; results come in the order of the work, whoever did it."""
+
+    def __init__(self, pool: ThreadPoolExecutor | None, size: int) -> None:
+        """Use `crew`."""
+        self._pool = pool
+        self.size = size
+
+    def each(self, work: Callable[[From], To], parts: Sequence[From]) -> list[To]:
+        """Do all parts at once and give what came of them."""
+        if self._pool is None or len(parts) < 2:
+            return [work(part) for part in parts]
+        return list(self._pool.map(work, parts))
+
+    def ahead(
+        self, source: Iterator[From], split: Callable[[From], Iterable[To]], work: Callable[[To], Any]
+    ) -> Generator[Any]:
+        """Read from a source, split what it gives and work on the pieces, a little ahead of who asks.
+
+        At any time one thing is being read and as many pieces are worked on as there are threads. The source
+        is closed at the end.
+        """
+        if self._pool is None:
+            return (work(piece) for read in source for piece in split(read))
+        return self._ahead(self._pool, source, split, work)
+
+    def _ahead(
+        self,
+        pool: ThreadPoolExecutor,
+        source: Iterator[From],
+        split: Callable[[From], Iterable[To]],
+        work: Callable[[To], Any],
+    ) -> Generator[Any]:
+        reading: Future[From | None] = pool.submit(next, source, None)
+        made: deque[Future[Any]] = deque()
+        try:
+            while (read := reading.result()) is not None:
+                reading = pool.submit(next, source, None)
+                for piece in split(read):
+                    made.append(pool.submit(work, piece))
+                    if len(made) > self.size - 1:
+                        yield made.popleft().result()
+            while made:
+                yield made.popleft().result()
+        finally:
+            reading.cancel() or reading.exception()
+            for future in made:
+                future.cancel()
