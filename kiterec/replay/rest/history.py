@@ -1,31 +1,25 @@
-"""`/instruments/historical/…`: candles made from what the timeline has up to the replay's instant."""
+"""`/instruments/historical/…`: an instrument's candles in the vendor's shape."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import polars as pl
 
-from kiterec.clock import IST
-from kiterec.replay.timeline import TimelineKind
-from kiterec.ticks.candles import candles
-from kiterec.ticks.decode import Context, decode, decode_packets, read_tokens
-from kiterec.ticks.find import find_packets
-from kiterec.ticks.sessions import OUTSIDE, SESSIONS
+from kiterec.clock import IST, NS_PER_S
+from kiterec.ticks.sessions import OUTSIDE, SESSIONS, Calendar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from kiterec.replay.timeline import Timeline
     from kiterec.ticks.sessions import Session
 
-INTERVALS: Final[Mapping[str, str]] = {
-    "minute": "1m", "3minute": "3m", "5minute": "5m", "10minute": "10m", "15minute": "15m",
-    "30minute": "30m", "60minute": "1h", "day": "1d",
+INTERVALS: Final[Mapping[str, int]] = {
+    "minute": 1, "3minute": 3, "5minute": 5, "10minute": 10, "15minute": 15, "30minute": 30, "60minute": 60,
+    "day": 1_440,
 }  # fmt: skip
-"""The vendor's words, and ours.
+"""Minutes, by the vendor's words.
 
 Source:
     https://kite.trade/docs/connect/v3/historical/
@@ -37,9 +31,7 @@ DAYS: Final[Mapping[str, int]] = {
 }  # fmt: skip
 """How many days may be asked for at once, by interval: what users of the vendor's API report."""
 
-_COLUMNS: Final = (
-    "connection", "received_at", "instrument_token", "segment", "last_price", "volume_traded", "oi",
-)  # fmt: skip
+_MINUTE_NS: Final = 60 * NS_PER_S
 
 
 def asked_stretch(interval: str, begin: str, end: str) -> tuple[datetime, datetime]:
@@ -69,10 +61,10 @@ def read_when(text: str) -> datetime | None:
 
 
 def history(
-    timeline: Timeline, token: int, interval: str, *, begin: datetime, end: datetime,
-    until_ns: int, start_ns: int, with_oi: bool, sessions: Mapping[str, Sequence[Session]] = SESSIONS,
+    minutes: pl.DataFrame, interval: str, *, begin: datetime, end: datetime, with_oi: bool,
+    sessions: Mapping[str, Sequence[Session]] = SESSIONS,
 ) -> list[list[Any]]:  # fmt: skip
-    """Give the candles of an instrument; reads the timeline from its start, so call it in a thread.
+    """Give the candles of an instrument.
 
     Shape:
         One list a candle: time, open, high, low, close, volume and, if asked for, open interest. The last
@@ -80,22 +72,17 @@ def history(
         midnight, with the prices of its trading hours where there are any.
 
     Args:
-        timeline: what is served.
-        token: the instrument.
+        minutes: the instrument's candles of a minute, as `CandleLog` gives them.
         interval: one of `INTERVALS`.
         begin: no candle that begins before; of days, none before its date.
         end: nor after.
-        until_ns: the position of the replay.
-        start_ns: the wall clock at the timeline's start.
         with_oi: with open interest.
         sessions: hours by exchange segment.
     """
-    ticks = pl.concat(
-        [decode([], columns=_COLUMNS), *_ticks(timeline, token, until_ns=until_ns, start_ns=start_ns)]
-    )
-    found = candles(ticks.lazy(), INTERVALS[interval], sessions=sessions).collect()
     if interval == "day":
-        found, begin = _whole_days(found), begin.replace(hour=0, minute=0, second=0)
+        found, begin = _whole_days(minutes), begin.replace(hour=0, minute=0, second=0)
+    else:
+        found = _joined(minutes, INTERVALS[interval], Calendar(sessions))
     kept = found.filter(pl.col("begin").is_between(begin, end)).sort("begin")
     return [
         [
@@ -107,42 +94,37 @@ def history(
     ]  # fmt: skip
 
 
-def _whole_days(found: pl.DataFrame) -> pl.DataFrame:
+def _joined(minutes: pl.DataFrame, every: int, calendar: Calendar) -> pl.DataFrame:
+    """Make candles of so many minutes, counted from the begin of their session."""
+    begin = minutes["begin"].cast(pl.Int64).to_numpy()
+    placed = calendar.place(minutes["segment"].cast(pl.String), begin)
+    begin = begin - (begin - placed.begin_ns) % (every * _MINUTE_NS)
+    table = minutes.with_columns(pl.Series("begin", begin).cast(minutes.schema["begin"]))
+    everything = pl.lit(value=True)
+    return table.group_by("begin", "session", maintain_order=True).agg(_candle(everything))
+
+
+def _candle(counted: pl.Expr) -> list[pl.Expr]:
+    """Make one candle of several in their order; prices are those of the counted ones."""
+    return [
+        pl.col("open").filter(counted).first(),
+        pl.col("high").filter(counted).max(),
+        pl.col("low").filter(counted).min(),
+        pl.col("close").filter(counted).last(),
+        pl.col("volume").sum(),
+        pl.col("oi").drop_nulls().last(),
+    ]
+
+
+def _whole_days(minutes: pl.DataFrame) -> pl.DataFrame:
     """Make one candle of a day's sessions; what was said before they opened is no price of it."""
     trades = ~pl.col("session").cast(pl.String).is_in(["pre_open", OUTSIDE])
     counted = trades | ~trades.any()
-    return (
-        found.sort("begin")
-        .with_columns(_midnight(pl.col("begin")))
-        .group_by("begin", maintain_order=True)
-        .agg(
-            pl.col("open").filter(counted).first(),
-            pl.col("high").filter(counted).max(),
-            pl.col("low").filter(counted).min(),
-            pl.col("close").filter(counted).last(),
-            pl.col("volume").sum(),
-            pl.col("oi").last(),
-        )
-    )
+    days = minutes.with_columns(_midnight(pl.col("begin")))
+    return days.group_by("begin", maintain_order=True).agg(_candle(counted))
 
 
 def _midnight(at: pl.Expr) -> pl.Expr:
     """Give the begin of the day, IST, of UTC instants."""
     ahead = IST.utcoffset(None)
     return (at + ahead).dt.truncate("1d") - ahead
-
-
-def _ticks(timeline: Timeline, token: int, *, until_ns: int, start_ns: int) -> Iterator[pl.DataFrame]:
-    batches = timeline.batches()
-    try:
-        for batch in batches:
-            if len(batch) and int(batch.due_ns[0]) > until_ns:
-                return
-            due = (batch.kind == TimelineKind.BINARY) & (batch.due_ns <= until_ns)
-            packets = find_packets(batch.payloads, binary=due).known()
-            mine = packets.select(np.flatnonzero(read_tokens(packets) == token))
-            if len(mine):
-                yield decode_packets(mine, Context(received_at=start_ns + batch.due_ns), _COLUMNS)
-    finally:
-        if (close := getattr(batches, "close", None)) is not None:
-            close()

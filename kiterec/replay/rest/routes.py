@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import functools
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from kiterec.clock import utc
+from kiterec.clock import NS_PER_S, SYSTEM_CLOCK, utc
 from kiterec.errors import SetupError
 from kiterec.replay.http_pages import Page, error_page
+from kiterec.replay.rest.candle_log import CandleLog
 from kiterec.replay.rest.history import asked_stretch, history
 from kiterec.replay.rest.quotes import LIMITS, shaped
 from kiterec.replay.rest.session import is_checksum, new_session, profile
@@ -21,9 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
 
+    import polars as pl
+
     from kiterec.replay.admission import Admission
     from kiterec.replay.rest.asked import Asked
     from kiterec.replay.rest.instant import Instant
+
+_READING_S: Final = 5.5
+"""The official clients wait for seven seconds."""
 
 
 class RestTwin:
@@ -39,6 +45,7 @@ class RestTwin:
         self._instant = instant
         self._admission = admission
         self._csv = instruments_csv
+        self._log = CandleLog(instant.timeline, sessions=instant.sessions)
         self._one_at_a_time = asyncio.Semaphore(1)
 
     async def answer(self, asked: Asked) -> Page | None:
@@ -101,13 +108,30 @@ class RestTwin:
             return error_page(
                 HTTPStatus.SERVICE_UNAVAILABLE, "The timeline has no dates.", error_type="DataException"
             )
+        asked_at = SYSTEM_CLOCK.monotonic_ns()
         async with self._one_at_a_time:
-            found = await asyncio.to_thread(
-                history, self._instant.timeline, token, interval, begin=begin, end=end,
-                until_ns=self._instant.position_ns, start_ns=start_ns, with_oi=asked.value("oi") == "1",
-                sessions=self._instant.sessions,
-            )  # fmt: skip
-        return _success({"candles": found})
+            waited_s = (SYSTEM_CLOCK.monotonic_ns() - asked_at) / NS_PER_S
+            minutes = await asyncio.to_thread(self._minutes, token, start_ns, _READING_S - waited_s)
+        if minutes is None:
+            return error_page(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "The candles are being made from the recording and are not there yet; ask again.",
+                error_type="DataException",
+            )
+        return _success(
+            {
+                "candles": history(
+                    minutes, interval, begin=begin, end=end, with_oi=asked.value("oi") == "1",
+                    sessions=self._instant.sessions,
+                )
+            }
+        )  # fmt: skip
+
+    def _minutes(self, token: int, start_ns: int, within_s: float) -> pl.DataFrame | None:
+        """Give the minutes of an instrument up to now; None if they cannot be made so soon."""
+        if not self._log.advance(self._instant.position_ns, start_ns=start_ns, within_s=within_s):
+            return None
+        return self._log.minutes(token)
 
     async def _is_known(self, token: int) -> bool:
         """Tell whether a token is in the dump, or has ticks all the same; without both nobody can say."""
