@@ -1,26 +1,29 @@
 """What serving costs and how punctual it is: real time, ten times that, the costly case, untouched frames.
 
-Run `python -m benchmarks.replay [--seconds 10]`. The market is made beforehand; the clients are processes
-that read and throw away. CPU is that of the server's process alone. Of the comparison with a bare server,
-which takes turns with ours, the median of five is given.
+Run `python -m benchmarks.replay [--seconds 10] [--rounds 7]`. The market is made beforehand; the clients are
+processes that read and throw away. CPU is that of the server's process alone. The bare server, which knows
+nothing of packets, sends the same frames to as many clients; it takes turns with ours.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
-import multiprocessing
-import socket
 import statistics
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from kiterec.replay.server import ReplayServer
 from kiterec.simulate.market import SyntheticMarket
+from kiterec.ticks.find import binary_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +31,11 @@ if TYPE_CHECKING:
     from kiterec.replay.timeline import TimelineBatch
 
 Wish = dict[str, list[int]]
+
+RATIO_FLOOR = 0.7
+COSTLY_FLOOR = 50.0
+LATE_P99_MS = 2.0
+DRIFT_MS = 1.0
 
 
 class Kept:
@@ -46,49 +54,77 @@ class Kept:
     def batches(self) -> Iterator[TimelineBatch]:
         return iter(self._batches)
 
+    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give due_ns, connection and size of all messages."""
+        due_ns = np.concatenate([batch.due_ns for batch in self._batches])
+        connection = np.concatenate([batch.connection for batch in self._batches])
+        size = np.concatenate([binary_buffers(batch.payloads)[2] for batch in self._batches])
+        return due_ns, connection, size
 
-def drain(port: int, wish: Wish) -> None:
-    """Subscribe, then read and throw away until the server closes."""
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(
-            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        for mode, tokens in wish.items():
-            text = json.dumps({"a": "mode", "v": [mode, tokens]}).encode()
-            connection.sendall(b"\x81\xfe" + len(text).to_bytes(2, "big") + bytes(4) + text)
-        space = bytearray(1 << 20)
-        while connection.recv_into(space):
-            pass
+
+class Readers:
+    """Clients that read and throw away."""
+
+    def __init__(self, wishes: list[Wish]) -> None:
+        self._wishes = wishes
+        self._processes = [
+            subprocess.Popen(
+                [sys.executable, "-m", "benchmarks._reader"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            )
+            for _ in wishes
+        ]  # fmt: skip
+        for process in self._processes:
+            process.stdout.readline()
+
+    def connect(self, port: int, *, instants: bool = False) -> None:
+        """Let them connect and subscribe."""
+        for process, wish in zip(self._processes, self._wishes, strict=True):
+            requests = [json.dumps({"a": "mode", "v": [mode, tokens]}) for mode, tokens in wish.items()]
+            task = {"port": port, "requests": requests, "instants": instants}
+            process.stdin.write(json.dumps(task) + "\n")
+            process.stdin.flush()
+
+    def received(self) -> list[list[tuple[int, int]]]:
+        """Wait until they are done; give instant on the steady clock and size of each frame that each got."""
+        return [json.loads(process.stdout.readline()) for process in self._processes]
+
+    def end(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.communicate()
 
 
 @contextmanager
-def clients(port: int, wishes: list[Wish]) -> Iterator[None]:
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=drain, args=(port, wish)) for wish in wishes]
-    for process in processes:
-        process.start()
+def readers(wishes: list[Wish]) -> Iterator[Readers]:
+    clients = Readers(wishes)
     try:
-        yield
+        yield clients
     finally:
-        for process in processes:
-            process.terminate()
-            process.join()
+        clients.end()
 
 
-async def replayed(timeline: Kept, wishes: list[Wish], *, speed: float | None) -> tuple[ReplayServer, float]:
+async def served(
+    timeline: Kept, clients: Readers, wishes: list[Wish], *, speed: float | None, instants: bool = False
+) -> tuple[ReplayServer, float]:
     """Serve the timeline to its end; give the server and the CPU seconds from the first frame on."""
     async with ReplayServer(timeline, speed=speed, wait_for_clients=len(wishes)) as server:
-        with clients(server.port, wishes):
-            while server.stats().state == "waiting":  # noqa: ASYNC110 -- the server tells nobody
-                await asyncio.sleep(0.01)
-            begin = time.process_time()
-            await server.finished()
-            return server, time.process_time() - begin
+        clients.connect(server.port, instants=instants)
+        while server.stats().state == "waiting":  # noqa: ASYNC110 -- the server tells nobody
+            await asyncio.sleep(0.01)
+        begin = time.process_time()
+        await server.finished()
+        return server, time.process_time() - begin
 
 
-async def bare(timeline: Kept, listeners: int) -> float:
-    """Send the same frames from a plain websockets server; give the seconds."""
+def replayed(timeline: Kept, wishes: list[Wish]) -> tuple[float, float]:
+    """Serve the timeline as fast as it is taken; give the seconds and the CPU seconds."""
+    with readers(wishes) as clients:
+        server, cpu_s = asyncio.run(served(timeline, clients, wishes, speed=None))
+        return server.stats().elapsed_s, cpu_s
+
+
+async def _bare(frames: list[bytes], clients: Readers, listeners: int) -> tuple[float, float]:
     joined: set[ServerConnection] = set()
     complete, done = asyncio.Event(), asyncio.Event()
 
@@ -98,19 +134,24 @@ async def bare(timeline: Kept, listeners: int) -> float:
             complete.set()
         await done.wait()
 
-    frames = [payload for batch in timeline.batches() for payload in batch.payloads.to_pylist()]
     async with serve(handle, "127.0.0.1", 0, compression=None, write_limit=1 << 20) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        with clients(port, [{}] * listeners):
-            await complete.wait()
-            begin = time.perf_counter()
-            for frame in frames:
-                broadcast(joined, frame)
-                for connection in joined:
-                    await connection.drain()
-            elapsed = time.perf_counter() - begin
-            done.set()
-            return elapsed
+        clients.connect(next(iter(server.sockets)).getsockname()[1])
+        await complete.wait()
+        begin, cpu = time.perf_counter(), time.process_time()
+        for frame in frames:
+            broadcast(joined, frame)
+            for connection in joined:
+                await connection.drain()
+        elapsed = time.perf_counter() - begin, time.process_time() - cpu
+        done.set()
+        return elapsed
+
+
+def bare(timeline: Kept, listeners: int) -> tuple[float, float]:
+    """Send the same frames from a plain websockets server; give the seconds and the CPU seconds."""
+    frames = [payload for batch in timeline.batches() for payload in batch.payloads.to_pylist()]
+    with readers([{}] * listeners) as clients:
+        return asyncio.run(_bare(frames, clients, listeners))
 
 
 def thirds(tokens: list[int]) -> list[list[int]]:
@@ -118,48 +159,98 @@ def thirds(tokens: list[int]) -> list[list[int]]:
     return [tokens[n * size : (n + 1) * size] for n in range(3)]
 
 
-def punctuality(timeline: Kept, *, speed: float) -> None:
+def punctuality(timeline: Kept, *, speed: float) -> bool:
     """Print what 9,000 instruments to 3 clients cost at a speed, and how late each message was sent."""
     wishes: list[Wish] = [{"full": tokens} for tokens in thirds(timeline.tokens)]
-    server, cpu_s = asyncio.run(replayed(timeline, wishes, speed=speed))
-    stats, tally = server.stats(), server._tally
-    assert stats.lateness
-    late_ms = tally._late_ns[: tally._sendings] / 1e6  # the last 4,096
+    with readers(wishes) as clients:
+        server, cpu_s = asyncio.run(served(timeline, clients, wishes, speed=speed, instants=True))
+        received = clients.received()
+    stats = server.stats()
     print(
-        f"9,000 instruments in full mode to 3 clients, speed {speed:g}: "
-        f"{cpu_s / stats.elapsed_s:.1%} of a core, "
-        f"{stats.sent_bytes / stats.elapsed_s / 1e6:.1f} MB/s; late by p50 {stats.lateness.p50_ms:.2f} ms, "
-        f"p99 {stats.lateness.p99_ms:.2f} ms, max {stats.lateness.max_ms:.2f} ms, "
-        f"mean of the last sixth {late_ms[-len(late_ms) // 6 :].mean():.2f} ms"
+        f"9,000 instruments in full mode to 3 clients, speed {speed:g}: achieved {stats.achieved_speed:.4g}, "
+        f"{cpu_s / stats.elapsed_s:.1%} of a core, {stats.sent_bytes / stats.elapsed_s / 1e6:.1f} MB/s"
     )
+    sent = server._tally.late_ms()
+    sent_well = _print_late("  written to the socket", sent)
+    pace = server._transport.pace
+    _print_late("  whole at the client  ", _late_at_clients(timeline, received, pace, speed))
+    return sent_well
+
+
+def _late_at_clients(timeline: Kept, received: list, pace, speed: float) -> np.ndarray:
+    """Give how late each frame was whole at its client, ms, in the order of the timeline."""
+    due_ns, connection, size = timeline.rows()
+    deadline_ns = pace._origin_ns + (due_ns - pace._origin_due_ns) / speed
+    late: list[tuple[float, float]] = []
+    for number, frames in enumerate(received):
+        rows = np.flatnonzero(connection == number)
+        instant, got = np.array(frames, np.int64).T
+        # One of the frames is the snapshot.
+        extra = int((got[: len(rows)] != size[rows]).argmax())
+        instant, got = np.delete(instant, extra), np.delete(got, extra)
+        if not np.array_equal(got, size[rows]):
+            raise SystemExit("a client got other frames than were sent")
+        late += zip(deadline_ns[rows].tolist(), ((instant - deadline_ns[rows]) / 1e6).tolist(), strict=True)
+    return np.array([ms for _, ms in sorted(late)])
+
+
+def _print_late(what: str, late_ms: np.ndarray) -> bool:
+    p50, p99 = np.percentile(late_ms, (50, 99))
+    last = late_ms[-len(late_ms) // 6 :].mean()
+    print(
+        f"{what} p50 {p50:.2f} ms, p99 {p99:.2f} ms, max {late_ms.max():.2f} ms late; "
+        f"mean of the last sixth {last:.2f} ms ({len(late_ms):,} sendings)"
+    )
+    return bool(p99 <= LATE_P99_MS and last <= DRIFT_MS)
+
+
+def untouched(timeline: Kept, rounds: int) -> bool:
+    """Print the rate of frames that all clients get as they are against the bare server."""
+    _, _, size = timeline.rows()
+    wishes: list[Wish] = [{"full": timeline.tokens}] * 3
+    wall, cpu = [], []
+    for _ in range(rounds):
+        ours, plain = replayed(timeline, wishes), bare(timeline, 3)
+        wall.append(plain[0] / ours[0])
+        cpu.append(plain[1] / ours[1])
+    ratio = statistics.median(wall)
+    print(
+        f"untouched frames of {size.mean():,.0f} bytes to 3 clients: {ratio:.2f} of the rate of a bare "
+        f"websockets server ({min(wall):.2f} to {max(wall):.2f}), by CPU time {statistics.median(cpu):.2f}"
+    )
+    return ratio >= RATIO_FLOOR
+
+
+def costly(timeline: Kept) -> bool:
+    """Print how much faster than the market 3 clients can be served that share it in lower modes."""
+    first, second, third = thirds(timeline.tokens)
+    wishes: list[Wish] = [{"ltp": first}, {"quote": second}, {"ltp": third[::2], "quote": third[1::2]}]
+    elapsed_s, _ = replayed(timeline, wishes)
+    due_ns, _, _ = timeline.rows()
+    speed = due_ns[-1] / 1e9 / elapsed_s
+    print(f"3 clients, each 1,000 of 3,000 instruments in lower modes: {speed:.0f}x real time")
+    return bool(speed >= COSTLY_FLOOR)
 
 
 def main() -> None:
-    """Print the measurements."""
+    """Print the measurements; a miss ends with exit code 1."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--seconds", type=float, default=10.0, help="of real time, for each pace")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", choices=["pace", "max"])
+    options = parser.parse_args()
+    gc.freeze()  # as `kiterec replay` does
 
-    for speed in (1.0, 10.0):
-        timeline = Kept(instruments=9_000, seconds=seconds * speed)
-        punctuality(timeline, speed=speed)
-
-    timeline = Kept(instruments=3_000, seconds=60 * seconds / 10)
-    first, second, third = thirds(timeline.tokens)
-    wishes: list[Wish] = [{"ltp": first}, {"quote": second}, {"ltp": third[::2], "quote": third[1::2]}]
-    server, _ = asyncio.run(replayed(timeline, wishes, speed=None))
-    speed = server.stats().achieved_speed
-    print(f"3 clients, each 1,000 of 3,000 instruments in lower modes: {speed:.0f}x real time")
-
-    wishes = [{"full": timeline.tokens}] * 3
-    rates = []
-    for _ in range(5):
-        server, _ = asyncio.run(replayed(timeline, wishes, speed=None))
-        rates.append(asyncio.run(bare(timeline, 3)) / server.stats().elapsed_s)
-    print(
-        f"untouched frames to 3 clients: {statistics.median(rates):.2f} of the rate of a bare websockets "
-        f"server ({min(rates):.2f} to {max(rates):.2f})"
-    )
+    good = True
+    if options.only != "max":
+        for speed in (1.0, 10.0):
+            good &= punctuality(Kept(instruments=9_000, seconds=options.seconds * speed), speed=speed)
+    if options.only != "pace":
+        good &= costly(Kept(instruments=3_000, seconds=120))
+        for instruments, seconds in ((3_000, 120), (30, 3_000), (3, 10_000)):
+            good &= untouched(Kept(instruments=instruments, seconds=seconds), options.rounds)
+    if not good:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -129,11 +129,8 @@ class Client:
         """Send the client's share of these messages; give how many that were."""
         if self._view is None or self.outlet.gone:
             return 0
-        share = self._view.messages(batch, begin, end)
-        send = self.outlet.send
-        for row, message in share.items():
-            kind = Sending.TEXT if isinstance(message, str) else Sending.FRAME
-            send(message, kind, due_ns=batch.due_ns(row), seq=batch.seq(row))
+        share = self._view.share(batch, begin, end)
+        self.outlet.send_share(share, batch)
         return len(share)
 
     def lose(self, batch: MarketBatch, row: int) -> None:

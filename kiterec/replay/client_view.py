@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from kiterec.replay.framing import CUT_LENGTH, join_packets, mode_bit
+from kiterec.replay.framing import CUT_LENGTH, join_packets
 from kiterec.replay.instrument_index import UNKNOWN
+from kiterec.replay.share import Share
 from kiterec.replay.timeline import TimelineKind
-from kiterec.wire.packets import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,14 +19,12 @@ if TYPE_CHECKING:
     from kiterec.replay.market import Market, MarketBatch
     from kiterec.replay.subscriptions import Subscriptions
 
-_FULL = mode_bit(Mode.FULL)
-
 
 class View(Protocol):
     """Picks a client's share."""
 
-    def messages(self, batch: MarketBatch, begin: int, end: int) -> dict[int, bytes | str]:
-        """Give what the client gets of the messages `begin` up to, without, `end`, by row in their order."""
+    def share(self, batch: MarketBatch, begin: int, end: int) -> Share:
+        """Give what the client gets of the messages `begin` up to, without, `end`."""
         ...
 
     def loses(self, batch: MarketBatch, row: int) -> bool:
@@ -42,18 +40,14 @@ class ExactView:
     def __init__(self, connection: int) -> None:
         self._connection = connection
 
-    def messages(self, batch: MarketBatch, begin: int, end: int) -> dict[int, bytes | str]:
+    def share(self, batch: MarketBatch, begin: int, end: int) -> Share:
         """Give the connection's messages of these rows."""
         source = batch.source
         kinds = source.kind[begin:end]
-        mine = (source.connection[begin:end] == self._connection) & (kinds != TimelineKind.DISCONNECT)
-        rows = np.flatnonzero(mine)
-        texts = kinds[rows] == TimelineKind.TEXT
-        messages = ((row, batch.message(row)) for row in (rows + begin).tolist())
-        return {
-            row: message.decode(errors="replace") if text else message
-            for (row, message), text in zip(messages, texts.tolist(), strict=True)
-        }
+        mine = source.connection[begin:end] == self._connection
+        frames = np.flatnonzero(mine & (kinds == TimelineKind.BINARY)) + begin
+        texts = (np.flatnonzero(mine & (kinds == TimelineKind.TEXT)) + begin).tolist()
+        return Share(batch, frames, {row: batch.message(row).decode(errors="replace") for row in texts})
 
     def loses(self, batch: MarketBatch, row: int) -> bool:
         """Tell whether it is this connection that was lost."""
@@ -66,13 +60,13 @@ class SubscribedView:
     The modes lie in an array over the market's instruments; it is made anew when the market shows new ones.
     """
 
-    __slots__ = ("_market", "_modes", "_only_full", "_subscriptions")
+    __slots__ = ("_everything", "_market", "_modes", "_subscriptions")
 
     def __init__(self, market: Market, subscriptions: Subscriptions) -> None:
         self._market = market
         self._subscriptions = subscriptions
         self._modes = np.zeros(0, np.uint8)
-        self._only_full = False
+        self._everything = 0
         self.refresh()
 
     def refresh(self) -> None:
@@ -84,23 +78,24 @@ class SubscribedView:
         shown = position != UNKNOWN
         self._modes = np.zeros(len(self._market.index), np.uint8)
         self._modes[position[shown]] = bits[shown]
-        self._only_full = bool((bits == _FULL).all())
+        first = int(self._modes[0]) if len(self._modes) else 0
+        self._everything = first if (self._modes == first).all() else 0
 
-    def messages(self, batch: MarketBatch, begin: int, end: int) -> dict[int, bytes | str]:
+    def share(self, batch: MarketBatch, begin: int, end: int) -> Share:
         """Give recorded frames untouched where all of them is wanted as recorded, rebuilt ones otherwise."""
         if len(self._modes) != len(self._market.index):
             self.refresh()
         packets = batch.packets
+        if batch.fits(self._everything) and packets.intact[begin:end].all():
+            return _all_untouched(batch, begin, end)
         first, last = int(packets.begin[begin]), int(packets.begin[end])
         mode = self._modes[batch.instrument[first:last]]
         recorded = packets.length[first:last]
-        if self._only_full:
-            if mode.all() and packets.intact[begin:end].all():
-                return _all_untouched(batch, begin, end)
-            # Nothing is cut, so nobody has to know what changed.
-            return _assemble(batch, begin, end, mode != 0, recorded)
-        chosen = (mode & batch.sendable()[first:last]) != 0
-        return _assemble(batch, begin, end, chosen, CUT_LENGTH[mode, recorded])
+        length = CUT_LENGTH[mode, recorded]
+        if (wanted := mode != 0)[length != recorded].any():
+            wanted &= (mode & batch.sendable()[first:last]) != 0
+        # Where nothing is cut, nobody has to know what changed.
+        return _assemble(batch, begin, end, wanted, length)
 
     def loses(self, batch: MarketBatch, row: int) -> bool:
         """Tell whether the lost connection spoke for an instrument of the client."""
@@ -121,31 +116,34 @@ class SubscribedView:
         return frames[0] if frames else None
 
 
-def _all_untouched(batch: MarketBatch, begin: int, end: int) -> dict[int, bytes | str]:
+def _all_untouched(batch: MarketBatch, begin: int, end: int) -> Share:
     """Give all texts and all frames that hold packets, as recorded."""
     frames = np.flatnonzero(np.diff(batch.packets.begin[begin : end + 1])) + begin
-    out: dict[int, bytes | str] = {row: batch.message(row) for row in frames.tolist()}
-    texts = {row: text for row, text in batch.texts.items() if begin <= row < end}
-    return dict(sorted((out | texts).items())) if texts else out
+    return Share(batch, frames, _texts(batch, begin, end))
+
+
+def _texts(batch: MarketBatch, begin: int, end: int) -> dict[int, bytes | str]:
+    return {row: text for row, text in batch.texts.items() if begin <= row < end}
 
 
 def _assemble(
     batch: MarketBatch, begin: int, end: int, chosen: npt.NDArray[np.bool_], length: npt.NDArray[Any]
-) -> dict[int, bytes | str]:
-    """Put a client's messages in their order: texts, frames as recorded, and frames made of `chosen`."""
+) -> Share:
+    """Give texts, frames as recorded where all of a frame is chosen, and frames made of `chosen` packets."""
     packets = batch.packets
     counts = np.diff(packets.begin[begin : end + 1])
-    out: dict[int, bytes | str] = {row: text for row, text in batch.texts.items() if begin <= row < end}
+    made = _texts(batch, begin, end)
     untouched = packets.intact[begin:end] & (counts > 0)
     first, last = int(packets.begin[begin]), int(packets.begin[end])
     message = packets.message[first:last] - begin
     as_recorded = chosen & (length == packets.length[first:last])
     if not as_recorded.all():
         untouched &= np.bincount(message[as_recorded], minlength=end - begin) == counts
-    out.update((row, batch.message(row)) for row in (np.flatnonzero(untouched) + begin).tolist())
     rebuilt = np.flatnonzero(chosen & ~untouched[message])
     if len(rebuilt):
         offset = packets.offset[first:last][rebuilt]
         frames = join_packets(packets.data, offset, length[rebuilt].astype(np.uint8), message[rebuilt])
-        out.update(zip((np.unique(message[rebuilt]) + begin).tolist(), frames, strict=True))
-    return {row: out[row] for row in sorted(out)}
+        rows = (np.unique(message[rebuilt]) + begin).tolist()
+        rebuilt_frames = dict(zip(rows, frames, strict=True))
+        made = dict(sorted((made | rebuilt_frames).items())) if made else rebuilt_frames
+    return Share(batch, np.flatnonzero(untouched) + begin, made)

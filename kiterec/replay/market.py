@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from kiterec.replay.framing import CUT_LENGTH, mode_bit
 from kiterec.replay.instrument_index import InstrumentIndex
 from kiterec.replay.market_state import MarketState
 from kiterec.replay.owners import Owners
 from kiterec.replay.packet_batch import locate_packets, no_packets
 from kiterec.replay.texts import TextFilter
 from kiterec.replay.timeline import TimelineKind
+from kiterec.replay.wire_frames import wire_rows
 from kiterec.ticks.find import binary_buffers
+from kiterec.wire.packets import Mode
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from kiterec.replay.packet_batch import PacketBatch
     from kiterec.replay.timeline import InstrumentUniverse, TimelineBatch
+    from kiterec.replay.wire_frames import WireRows
+
+_FULL: Final = mode_bit(Mode.FULL)
 
 
 class MarketBatch:
@@ -32,7 +38,19 @@ class MarketBatch:
             connection has no entries, for it spoke for all.
     """
 
-    __slots__ = ("_messages", "_sendable", "_state", "instrument", "lost", "packets", "source", "texts")
+    __slots__ = (
+        "_bytes_before",
+        "_lengths",
+        "_messages",
+        "_sendable",
+        "_state",
+        "_wire",
+        "instrument",
+        "lost",
+        "packets",
+        "source",
+        "texts",
+    )
 
     def __init__(
         self,
@@ -41,6 +59,8 @@ class MarketBatch:
         instrument: npt.NDArray[np.int32],
         texts: dict[int, str],
         state: MarketState,
+        *,
+        wire: WireRows | None = None,
     ) -> None:
         self.source = source
         self.packets = packets
@@ -50,19 +70,38 @@ class MarketBatch:
         self._state = state
         self._sendable: npt.NDArray[np.uint8] | None = None
         self._messages: dict[int, bytes] = {}
+        self._wire = wire
+        self._bytes_before: npt.NDArray[np.int64] | None = None
+        self._lengths: npt.NDArray[np.int64] | None = None
 
     @classmethod
-    def untouched(cls, source: TimelineBatch) -> MarketBatch:
+    def untouched(cls, source: TimelineBatch, *, wire: WireRows | None = None) -> MarketBatch:
         """Give a batch whose messages are only passed on, as in exact mode."""
-        return cls(source, no_packets(len(source)), np.empty(0, np.int32), {}, MarketState())
+        return cls(source, no_packets(len(source)), np.empty(0, np.int32), {}, MarketState(), wire=wire)
 
     def bytes_before(self) -> npt.NDArray[np.int64]:
         """Give how many bytes of messages precede each message, and at last their sum.
 
         Shape: one entry per message and one more, rising.
         """
-        _, _, size = binary_buffers(self.source.payloads)
-        return np.concatenate([[0], np.cumsum(size)])
+        if self._bytes_before is None:
+            _, _, size = binary_buffers(self.source.payloads)
+            self._bytes_before = np.concatenate([[0], np.cumsum(size)])
+        return self._bytes_before
+
+    def wire(self) -> WireRows:
+        """Give the messages as WebSocket frames, one copy for all clients."""
+        if self._wire is None:
+            self._wire = wire_rows(self.source.payloads)
+        return self._wire
+
+    def fits(self, mode: int) -> bool:
+        """Tell whether a mode bit, not 0, leaves every packet as it was recorded."""
+        if mode in {0, _FULL}:
+            return mode == _FULL
+        if self._lengths is None:
+            self._lengths = np.flatnonzero(np.bincount(self.packets.length))
+        return bool((CUT_LENGTH[mode, self._lengths] == self._lengths).all())
 
     def sendable(self) -> npt.NDArray[np.uint8]:
         """Give the modes in which each packet is sent; worked out when the first client needs it."""
@@ -106,7 +145,7 @@ class Market:
         packets = locate_packets(universe.frames)
         instrument = self.index.add(packets.token)
         self._state.enter(packets, instrument, instruments=len(self.index))
-        self._state.advance(0, len(packets))
+        self._state.advance(len(packets))
 
     def reset(self, universe: InstrumentUniverse | None) -> None:
         """Go back to the start: nothing but the positions of instruments is known any more."""
@@ -117,7 +156,9 @@ class Market:
         if universe is not None:
             self.open(universe)
 
-    def enter(self, batch: TimelineBatch, packets: PacketBatch) -> MarketBatch:
+    def enter(
+        self, batch: TimelineBatch, packets: PacketBatch, *, wire: WireRows | None = None
+    ) -> MarketBatch:
         """Begin the next batch; `advance` then goes through it."""
         instrument = self.index.add(packets.token)
         lost: dict[int, npt.NDArray[np.int64]] = {}
@@ -125,13 +166,13 @@ class Market:
             packets, instrument = self._owners_share(self._owners, batch, packets, instrument)
             lost = self._release(self._owners, batch)
         self._state.enter(packets, instrument, instruments=len(self.index))
-        entered = MarketBatch(batch, packets, instrument, self._texts_of(batch), self._state)
+        entered = MarketBatch(batch, packets, instrument, self._texts_of(batch), self._state, wire=wire)
         entered.lost.update(lost)
         return entered
 
-    def advance(self, batch: MarketBatch, begin: int, end: int) -> None:
-        """Go past the messages `begin` up to, without, `end`."""
-        self._state.advance(int(batch.packets.begin[begin]), int(batch.packets.begin[end]))
+    def advance(self, batch: MarketBatch, end: int) -> None:
+        """Go past the messages up to, without, `end`."""
+        self._state.advance(int(batch.packets.begin[end]))
 
     def last_packets(
         self, instruments: npt.NDArray[np.int32]

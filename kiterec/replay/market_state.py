@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 PACKET_BYTES: Final = max(LAYOUTS)
 _SETTLED: Final = -1
-"""The source of an instrument whose last packet is not in a batch that is kept, but copied."""
+"""The number of a last packet that is not in a batch that is kept, but copied."""
 
-_KEPT_BYTES: Final = 16 << 20
+_KEPT_BYTES: Final = 32 << 20
 _KEPT_BATCHES: Final = 64
 
 
@@ -39,21 +39,26 @@ _LTP, _QUOTE, _FULL = (mode_bit(mode) for mode in Mode)
 class MarketState:
     """The last packet of each instrument.
 
-    Of the latest batches only the places of the last packets are noted; the bytes are copied when the batches
-    have become too many to keep.
+    Packets are numbered. Of the latest batches only the numbers of the last packets are noted, a batch at a
+    time; the bytes are copied when the batches have become too many to keep.
     """
 
-    __slots__ = ("_before", "_instrument", "_kept", "_kept_bytes", "_length", "_packets", "_place", "_source")
+    __slots__ = (
+        "_before", "_begin", "_end", "_firsts", "_instrument", "_kept", "_kept_bytes", "_last", "_length",
+        "_next", "_packets",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._packets = np.zeros((0, PACKET_BYTES), np.uint8)
         self._length = np.zeros(0, np.int64)
-        self._place = np.zeros(0, np.int64)
-        self._source = np.zeros(0, np.int64)
+        self._last = np.zeros(0, np.int64)
         self._kept: list[PacketBatch] = []
         self._kept_bytes = 0
-        self._before = (self._place, self._source)
+        self._firsts: list[int] = []
+        self._next = 0
+        self._before = self._last
         self._instrument = np.zeros(0, np.int32)
+        self._begin = self._end = 0
 
     def enter(self, batch: PacketBatch, instrument: npt.NDArray[np.int32], *, instruments: int) -> None:
         """Begin a batch, at its start.
@@ -63,31 +68,32 @@ class MarketState:
             instrument: the position of each packet's instrument.
             instruments: how many instruments there are now.
         """
+        self._note()
         if self._kept_bytes > _KEPT_BYTES or len(self._kept) >= _KEPT_BATCHES:
             self._settle()
         more = max(0, instruments - len(self._length))
         if more:
             self._packets = np.concatenate([self._packets, np.zeros((more, PACKET_BYTES), np.uint8)])
             self._length = np.concatenate([self._length, np.zeros(more, np.int64)])
-            self._place = np.concatenate([self._place, np.zeros(more, np.int64)])
-            self._source = np.concatenate([self._source, np.full(more, _SETTLED, np.int64)])
-        self._before = (self._place.copy(), self._source.copy())
+            self._last = np.concatenate([self._last, np.full(more, _SETTLED, np.int64)])
+        self._before = self._last.copy()
         self._kept.append(batch)
         self._kept_bytes += int(batch.length.sum())
+        self._firsts.append(self._next)
+        self._next += len(batch)
         self._instrument = instrument
+        self._begin = self._end = 0
 
-    def advance(self, begin: int, end: int) -> None:
-        """Go past the packets `begin` up to, without, `end` of the batch."""
-        about = self._instrument[begin:end]
-        # Of several values for one place numpy keeps the last, which is the latest packet.
-        self._place[about] = np.arange(begin, end)
-        self._source[about] = len(self._kept) - 1
+    def advance(self, end: int) -> None:
+        """Go past the packets up to, without, `end` of the batch."""
+        self._end = end
 
     def packets(
         self, instruments: npt.NDArray[np.int32]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """Give each instrument's last packet as (instruments, 184) bytes, and its length; 0: none yet."""
-        return self._rows(instruments, self._place[instruments], self._source[instruments], PACKET_BYTES)
+        self._note()
+        return self._rows(instruments, self._last[instruments], PACKET_BYTES)
 
     def sendable(self) -> npt.NDArray[np.uint8]:
         """Tell in which modes each packet of the batch is sent, as a sum of mode bits.
@@ -105,8 +111,8 @@ class MarketState:
         before = np.empty_like(rows)
         before[1:] = rows[:-1]
         length_before = np.concatenate([[0], length[:-1]])
-        place, source = (known[instrument[first]] for known in self._before)
-        before[first], length_before[first] = self._rows(instrument[first], place, source, _PREFIX_BYTES)
+        number = self._before[instrument[first]]
+        before[first], length_before[first] = self._rows(instrument[first], number, _PREFIX_BYTES)
 
         differs = rows.view(np.uint32) != before.view(np.uint32)
         ltp_differs = differs[:, : int(_LTP_BYTES.max()) // 4].any(axis=1)
@@ -120,29 +126,47 @@ class MarketState:
         sendable[order] = modes
         return sendable
 
+    def _note(self) -> None:
+        """Note the last packet of each instrument among those that were passed since the last call."""
+        if self._end > self._begin:
+            first = self._firsts[-1]
+            # Of several values for one place numpy keeps the last, which is the latest packet.
+            self._last[self._instrument[self._begin : self._end]] = np.arange(
+                first + self._begin, first + self._end
+            )
+            self._begin = self._end
+
     def _rows(
-        self,
-        instruments: npt.NDArray[np.int32],
-        place: npt.NDArray[np.int64],
-        source: npt.NDArray[np.int64],
-        width: int,
+        self, instruments: npt.NDArray[np.int32], number: npt.NDArray[np.int64], width: int
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        """Copy the packets at places as rows of `width` bytes, zeros after their end; give their lengths."""
+        """Copy packets by number as rows of `width` bytes, zeros after their end; give their lengths.
+
+        Where the number is `_SETTLED`, it is the instrument's copied packet.
+        """
         rows, length = self._packets[instruments, :width], self._length[instruments]
         if width == _PREFIX_BYTES:
             rows[np.arange(width) >= _QUOTE_BYTES[length][:, None]] = 0
-        for number in np.unique(source[source != _SETTLED]).tolist():
-            these = np.flatnonzero(source == number)
-            batch, places = self._kept[number], place[these]
+        kept = self._batch_of(number)
+        for source in np.unique(kept[kept >= 0]).tolist():
+            these = np.flatnonzero(kept == source)
+            batch, places = self._kept[source], number[these] - self._firsts[source]
             rows[these] = _padded(batch, places, width)
             length[these] = batch.length[places]
         return rows, length
 
+    def _batch_of(self, number: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Give in which of the kept batches packets are; below 0: in none."""
+        return np.searchsorted(np.array(self._firsts, np.int64), number, side="right") - 1
+
     def _settle(self) -> None:
-        moved = np.flatnonzero(self._source != _SETTLED).astype(np.int32)
-        self._packets[moved], self._length[moved] = self.packets(moved)
-        self._source[moved] = _SETTLED
-        self._kept, self._kept_bytes = [], 0
+        kept = self._batch_of(self._last)
+        for source, batch in enumerate(self._kept):
+            these = np.flatnonzero(kept == source)
+            places = self._last[these] - self._firsts[source]
+            self._packets[these] = _padded(batch, places, PACKET_BYTES)
+            self._length[these] = batch.length[places]
+        self._last[:] = _SETTLED
+        self._kept, self._kept_bytes, self._firsts = [], 0, []
 
 
 def _padded(batch: PacketBatch, chosen: npt.NDArray[np.int64], width: int) -> npt.NDArray[np.uint8]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from kiterec.replay.hooks import ReplayHook
     from kiterec.replay.limits import Limits
+    from kiterec.replay.market import MarketBatch
+    from kiterec.replay.share import Share
     from kiterec.replay.stats import Tally
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,10 @@ class Wire(Protocol):
 
     def push(self, message: bytes | str) -> None:
         """Send a message; it is buffered when the peer does not read. Does nothing on a closed socket."""
+        ...
+
+    def push_frames(self, frames: bytes | memoryview) -> None:
+        """Send messages that are WebSocket frames already, likewise."""
         ...
 
     def nudge(self) -> None:
@@ -125,6 +131,15 @@ class Outlet:
         for each in (message,) if instead is None else instead:
             self._transmit(each, counted=kind is not Sending.HEARTBEAT)
 
+    def send_share(self, share: Share, batch: MarketBatch) -> None:
+        """Send what the client gets of a stretch of the timeline, in few writes where no hook looks."""
+        if self._hook is None and self._digest is None:
+            self._transmit_share(share)
+            return
+        for row, message in share.messages().items():
+            kind = Sending.TEXT if isinstance(message, str) else Sending.FRAME
+            self.send(message, kind, due_ns=batch.due_ns(row), seq=batch.seq(row))
+
     def transmit(self, message: bytes | str) -> None:
         """Send one message past the hook, unless the client has left too much unread: then it is cut off."""
         self._transmit(message, counted=True)
@@ -200,12 +215,28 @@ class Outlet:
         if self._hook is not None and not self.gone:
             await self._hook.settle(self, ended=ended)
 
-    def _transmit(self, message: bytes | str, *, counted: bool) -> None:
+    def _has_room(self, size: int) -> bool:
+        """Tell whether so much may be sent; a client that has left too much unread is cut off."""
         if self.gone:
-            return
+            return False
         unread = self._wire.unsent_bytes()
-        if unread + len(message) > self._limits.unread_bytes:
+        if unread + size > self._limits.unread_bytes:
             self.cut_off(f"{unread:,} bytes unread, {self._limits.unread_bytes:,} allowed")
+            return False
+        return True
+
+    def _transmit_share(self, share: Share) -> None:
+        size = share.payload_bytes()
+        if not len(share) or not self._has_room(size):
+            return
+        for frames in share.writes():
+            self._wire.push_frames(frames)
+        self._tally.sent_messages += len(share)
+        self._tally.sent_bytes += size
+        self._dirty = True
+
+    def _transmit(self, message: bytes | str, *, counted: bool) -> None:
+        if not self._has_room(len(message)):
             return
         self._wire.push(message)
         self._tally.sent_messages += 1

@@ -92,7 +92,7 @@ def _batch(
         message=message,
         offset=offset,
         length=length,
-        token=windows(data, offset, 4).view(">u4")[:, 0].astype(np.uint32),
+        token=_tokens(data, offset),
         begin=_begins(message, len(intact)),
         intact=intact,
     )
@@ -119,6 +119,14 @@ def windows(data: npt.NDArray[np.uint8], offset: npt.NDArray[np.int64], width: i
     if not len(offset):
         return np.empty((0, width), np.uint8)
     return np.lib.stride_tricks.sliding_window_view(data, width)[offset]
+
+
+def _tokens(data: npt.NDArray[np.uint8], offset: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+    """Read the first four bytes of each packet."""
+    if not len(offset):
+        return np.empty(0, np.uint32)
+    everywhere = np.ndarray(len(data) - 3, ">u4", data, strides=(1,))
+    return everywhere[offset].astype(np.uint32)
 
 
 def _begins(message: npt.NDArray[np.int64], messages: int) -> npt.NDArray[np.int64]:

@@ -23,6 +23,9 @@ MIN_FRAME_BYTES: Final = 4_096
 _MIN_RUN: Final = 8
 """Shorter runs on average are left to the search that looks at all lengths at once."""
 
+_LOOK: Final = 256
+"""So many packets are looked at in one step."""
+
 
 def find_runs(payloads: Payloads, *, binary: npt.NDArray[np.bool_]) -> Found | None:
     """Give message, offset and length of each packet; None where this is not the way to find them.
@@ -34,6 +37,7 @@ def find_runs(payloads: Payloads, *, binary: npt.NDArray[np.bool_]) -> Found | N
         binary: which of them are frames; those of less than two bytes are heartbeats.
     """
     data, start, size = binary_buffers(payloads)
+    view = data.data
     frames = np.flatnonzero(binary & (size >= HEADER_BYTES)).tolist()
     if not frames or int(size[frames].sum()) < MIN_FRAME_BYTES * len(frames):
         return None
@@ -42,11 +46,11 @@ def find_runs(payloads: Payloads, *, binary: npt.NDArray[np.bool_]) -> Found | N
     for message in frames:
         begin = int(start[message])
         end = begin + int(size[message])
-        left = int(data[begin]) << 8 | int(data[begin + 1])
+        left = view[begin] << 8 | view[begin + 1]
         packets += left
         at = begin + HEADER_BYTES
         while left:
-            run = _run(data, at, end, left)
+            run = _run(view, at, end, left)
             if run is None or len(runs) * _MIN_RUN > packets + _MIN_RUN:
                 return None
             length, count = run
@@ -58,19 +62,25 @@ def find_runs(payloads: Payloads, *, binary: npt.NDArray[np.bool_]) -> Found | N
     return _spread(runs)
 
 
-def _run(data: npt.NDArray[np.uint8], at: int, end: int, most: int) -> tuple[int, int] | None:
+def _run(data: memoryview, at: int, end: int, most: int) -> tuple[int, int] | None:
     """Give the length of the packet here, and how many of that length follow each other."""
     if at + HEADER_BYTES > end:
         return None
-    length = int(data[at]) << 8 | int(data[at + 1])
+    length = data[at] << 8 | data[at + 1]
     stride = length + HEADER_BYTES
     most = min(most, (end - at) // stride)
     if length not in LAYOUTS or not most:
         return None
-    stop = at + most * stride
-    same = (data[at:stop:stride] == length >> 8) & (data[at + 1 : stop : stride] == length & 255)
-    count = int(same.argmin())
-    return length, count or most
+    here = np.ndarray(1, np.uint16, data, at)[0]
+    count = 0
+    while count < most:
+        look = min(most - count, _LOOK)
+        others = np.ndarray(look, np.uint16, data, at + count * stride, (stride,)) != here
+        first = int(others.argmax())
+        if others[first]:
+            return length, count + first
+        count += look
+    return length, most
 
 
 def _spread(runs: list[tuple[int, int, int, int]]) -> Found:

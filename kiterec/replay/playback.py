@@ -22,7 +22,7 @@ from kiterec.wire.transcript import read_lifecycle
 if TYPE_CHECKING:
     from kiterec.replay.audience import Audience
     from kiterec.replay.market import Market
-    from kiterec.replay.packet_batch import PacketBatch
+    from kiterec.replay.reading import Read
     from kiterec.replay.stats import Tally
     from kiterec.replay.timeline import Timeline, TimelineBatch
     from kiterec.replay.transport import Transport
@@ -132,15 +132,20 @@ class Playback:
         return self._transport.take_target() or self.beginning
 
     async def _through(self, target: Target | None) -> Target | None:
-        reading = read_ahead(self._timeline, packets=self._market is not None, end_ns=self._stretch.end_ns)
+        reading = read_ahead(
+            self._timeline,
+            packets=self._market is not None,
+            wire=not self._lockstep,
+            end_ns=self._stretch.end_ns,
+        )
         async with contextlib.aclosing(reading) as batches:
-            async for source, packets in batches:
-                batch = self._enter(source, packets)
+            async for read in batches:
+                batch = self._enter(read)
                 begin = 0
                 if target is not None:
-                    begin = target.row(source)
+                    begin = target.row(read.source)
                     self._skip(batch, 0, begin)
-                    if begin == len(source):
+                    if begin == len(read.source):
                         continue
                     await self._arrive(target, batch, begin)
                 target = await self._play(batch, begin)
@@ -150,15 +155,15 @@ class Playback:
             await self._arrive(target, None, 0)
         return self._transport.take_target()
 
-    def _enter(self, batch: TimelineBatch, packets: PacketBatch | None) -> MarketBatch:
-        if self._market is None or packets is None:
-            return MarketBatch.untouched(batch)
-        return self._market.enter(batch, packets)
+    def _enter(self, read: Read) -> MarketBatch:
+        if self._market is None or read.packets is None:
+            return MarketBatch.untouched(read.source, wire=read.wire)
+        return self._market.enter(read.source, read.packets, wire=read.wire)
 
     def _skip(self, batch: MarketBatch, begin: int, end: int) -> None:
         """Go past messages without sending them."""
         if self._market is not None:
-            self._market.advance(batch, begin, end)
+            self._market.advance(batch, end)
         if end > begin:
             self._tally.position_ns, self._tally.seq = batch.due_ns(end - 1), batch.seq(end - 1)
 
@@ -248,7 +253,7 @@ class Playback:
     def _send(self, batch: MarketBatch, begin: int, end: int) -> None:
         tally, transport = self._tally, self._transport
         if self._market is not None:
-            self._market.advance(batch, begin, end)
+            self._market.advance(batch, end)
         tally.position_ns, tally.seq = batch.due_ns(end - 1), batch.seq(end - 1)
         transport.pace.reach(tally.position_ns)
         sent = self._audience.deliver(batch, begin, end)

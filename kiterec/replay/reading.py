@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow as pa
 
 from kiterec.replay.packet_batch import PacketBatch, locate_packets
 from kiterec.replay.timeline import TimelineBatch, TimelineKind
+from kiterec.replay.wire_frames import WireRows, wire_rows
 from kiterec.ticks.find import binary_buffers
 from kiterec.wire.frames import HEADER_BYTES
 
@@ -20,10 +22,31 @@ if TYPE_CHECKING:
 
     from kiterec.replay.timeline import Timeline
 
-Read = tuple[TimelineBatch, PacketBatch | None]
+JOINED_BYTES: Final = 1 << 18
+"""Small batches are put together up to this size, for each batch costs as much as hundreds of messages."""
+
+_QUICK_S: Final = 0.005
+"""Only batches that take no longer than this to make are worth waiting for."""
 
 
-async def read_ahead(timeline: Timeline, *, packets: bool, end_ns: int | None = None) -> AsyncGenerator[Read]:
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A batch that is ready to be served.
+
+    Attributes:
+        source: the messages.
+        packets: where the packets lie; None when nobody asks.
+        wire: the messages as WebSocket frames; None when nobody asks.
+    """
+
+    source: TimelineBatch
+    packets: PacketBatch | None
+    wire: WireRows | None
+
+
+async def read_ahead(
+    timeline: Timeline, *, packets: bool, wire: bool = False, end_ns: int | None = None
+) -> AsyncGenerator[Read]:
     """Give the batches of a timeline, none of them empty, the next one being read meanwhile.
 
     Close it (`contextlib.aclosing`) to end the thread.
@@ -31,10 +54,11 @@ async def read_ahead(timeline: Timeline, *, packets: bool, end_ns: int | None = 
     Args:
         timeline: what to read.
         packets: find the packets of each batch too, and leave the heartbeats out; None is given otherwise.
+        wire: make the WebSocket frames too; None is given otherwise.
         end_ns: only what is due before; None: all.
     """
     loop = asyncio.get_running_loop()
-    batches = _read(timeline, packets=packets, end_ns=end_ns)
+    batches = _read(timeline, packets=packets, wire=wire, end_ns=end_ns)
     with ThreadPoolExecutor(1, thread_name_prefix="kiterec-replay-read") as thread:
         coming = loop.run_in_executor(thread, next, batches, None)
         try:
@@ -47,8 +71,8 @@ async def read_ahead(timeline: Timeline, *, packets: bool, end_ns: int | None = 
             thread.submit(batches.close)
 
 
-def _read(timeline: Timeline, *, packets: bool, end_ns: int | None) -> Generator[Read]:
-    for given in _numbered(timeline):
+def _read(timeline: Timeline, *, packets: bool, wire: bool, end_ns: int | None) -> Generator[Read]:
+    for given in _joined(_numbered(timeline)):
         batch = given
         size = len(batch)
         if end_ns is not None:
@@ -58,7 +82,11 @@ def _read(timeline: Timeline, *, packets: bool, end_ns: int | None) -> Generator
             batch = _without_heartbeats(batch)
         if len(batch):
             binary = batch.kind == TimelineKind.BINARY
-            yield batch, locate_packets(batch.payloads, binary=binary) if packets else None
+            yield Read(
+                batch,
+                locate_packets(batch.payloads, binary=binary) if packets else None,
+                wire_rows(batch.payloads) if wire else None,
+            )
         if last:
             return
 
@@ -72,6 +100,34 @@ def _numbered(timeline: Timeline) -> Iterator[TimelineBatch]:
         else:
             yield batch
         number += len(batch)
+
+
+def _joined(batches: Iterator[TimelineBatch]) -> Iterator[TimelineBatch]:
+    """Put small batches together while they come quickly, the first ones soonest."""
+    together: list[TimelineBatch] = []
+    size, most = 0, 1
+    began = time.perf_counter()
+    for batch in batches:
+        together.append(batch)
+        size += int(batch.payloads.nbytes)
+        if size >= JOINED_BYTES or len(together) >= most or time.perf_counter() - began > _QUICK_S:
+            yield _one(together)
+            together, size, most = [], 0, 2 * most
+        began = time.perf_counter()
+    if together:
+        yield _one(together)
+
+
+def _one(batches: list[TimelineBatch]) -> TimelineBatch:
+    if len(batches) == 1:
+        return batches[0]
+    return TimelineBatch(
+        due_ns=np.concatenate([batch.due_ns for batch in batches]),
+        connection=np.concatenate([batch.connection for batch in batches]),
+        kind=np.concatenate([batch.kind for batch in batches]),
+        payloads=pa.concat_arrays([batch.payloads for batch in batches]),
+        seq=np.concatenate([batch.seq for batch in batches if batch.seq is not None]),
+    )
 
 
 def _without_heartbeats(batch: TimelineBatch) -> TimelineBatch:

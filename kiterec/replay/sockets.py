@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from kiterec.replay.rest.body_reader import BodyReader
-from kiterec.replay.wire_frames import WireFrames
+from kiterec.replay.wire_frames import websocket_frame
 
 if TYPE_CHECKING:
     from kiterec.replay.admission import Admission, Ticket
@@ -42,9 +42,14 @@ class KiteConnection(ServerConnection):
 
     def push(self, message: bytes | str) -> None:
         """Send a message into the transport's buffer; `Outlet` bounds how full that gets."""
-        # Past the library's own sending: that would copy a frame once for every client.
+        # Past the library's own sending, which does more than that.
         if self.protocol.state is State.OPEN:
-            self.transport.write(self.room.frames.on_the_wire(message))
+            self.transport.write(websocket_frame(message))
+
+    def push_frames(self, frames: bytes | memoryview) -> None:
+        """Send whole WebSocket frames into the transport's buffer."""
+        if self.protocol.state is State.OPEN:
+            self.transport.write(frames)
 
     def nudge(self) -> None:
         """Send a ping."""
@@ -115,7 +120,6 @@ class Room:
         self._limit = limit
         self._sockets: set[KiteConnection] = set()
         self._goodbyes: set[asyncio.Task[None]] = set()
-        self.frames = WireFrames()
 
     def connection_class(self) -> type[KiteConnection]:
         """Give the class of connections that are in this room."""

@@ -102,9 +102,9 @@ def serve(
         begin = 0
         while begin < len(rows):
             end = min(len(rows), begin + rng.randrange(1, 10))
-            market.advance(batch, begin, end)
+            market.advance(batch, end)
             for view, out in zip(views, got, strict=True):
-                out.extend(view.messages(batch, begin, end).values())
+                out.extend(view.share(batch, begin, end).messages().values())
             begin = end
     return got
 
@@ -124,7 +124,7 @@ def test_a_frame_that_is_wanted_whole_is_the_recorded_object_for_every_client() 
     market = Market(connections=2)
     batch = enter(market, batch_of([(0, 0, frame(packet(184, 256), packet(32, 521), packet(44, 512)))]))
     modes = dict.fromkeys((256, 521, 512), Mode.FULL)
-    first, second = (view_of(market, modes).messages(batch, 0, 1) for _ in range(2))
+    first, second = (view_of(market, modes).share(batch, 0, 1).messages() for _ in range(2))
     assert first[0] is second[0]
     assert first[0] == batch.source.payloads[0].as_py()
 
@@ -132,7 +132,7 @@ def test_a_frame_that_is_wanted_whole_is_the_recorded_object_for_every_client() 
 def test_a_recorded_quote_is_never_made_a_full_packet() -> None:
     market = Market(connections=2)
     batch = enter(market, batch_of([(0, 0, frame(packet(44, 256, last_price=5)))]))
-    assert view_of(market, {256: Mode.FULL}).messages(batch, 0, 1) == {
+    assert view_of(market, {256: Mode.FULL}).share(batch, 0, 1).messages() == {
         0: frame(packet(44, 256, last_price=5))
     }
 
@@ -142,7 +142,7 @@ def test_an_unchanged_price_is_not_sent_again_in_ltp_mode() -> None:
     rows = [(0, 0, frame(packet(184, 256, last_price=5, oi=oi))) for oi in (1, 2)]
     batch = enter(market, batch_of([*rows, (0, 0, frame(packet(184, 256, last_price=6)))]))
     view = view_of(market, {256: Mode.LTP})
-    assert [*view.messages(batch, 0, 3).values()] == [
+    assert [*view.share(batch, 0, 3).messages().values()] == [
         frame(packet(8, 256, last_price=price)) for price in (5, 6)
     ]
 
@@ -154,8 +154,8 @@ def test_an_index_whose_time_alone_moved_is_not_sent_in_quote_mode() -> None:
     for second in (1, 2, 3):
         data = frame(packet(32, 521, last_price=second // 3, exchange_timestamp=second))
         batch = enter(market, batch_of([(0, 0, data)]))
-        market.advance(batch, 0, 1)
-        got += view.messages(batch, 0, 1).values()
+        market.advance(batch, 1)
+        got += view.share(batch, 0, 1).messages().values()
     assert got == [frame(packet(28, 521)), frame(packet(28, 521, last_price=1))]
 
 
@@ -165,7 +165,7 @@ def test_a_snapshot_is_the_state_at_the_instant_between_two_frames() -> None:
     view = view_of(market, {256: Mode.QUOTE, 999: Mode.FULL})
     assert view.snapshot([256, 999]) is None
     for n in range(3):
-        market.advance(batch, n, n + 1)
+        market.advance(batch, n + 1)
         assert view.snapshot([256, 999]) == frame(packet(44, 256, last_price=n))
     enter(market, batch_of([(0, 0, b"\x00")]))
     assert view.snapshot([256]) == frame(packet(44, 256, last_price=2))
@@ -178,7 +178,7 @@ def test_two_recorded_connections_with_the_same_instrument_do_not_double_it() ->
         data = frame(packet(184, 256, last_price=n), packet(184, 512, last_price=n))
         rows += [(n * 250, n % 2, data), (n * 250 + 20, 1 - n % 2, data)]
     batch = enter(market, batch_of(rows))
-    got = [*view_of(market, {256: Mode.FULL, 512: Mode.FULL}).messages(batch, 0, len(rows)).values()]
+    got = [*view_of(market, {256: Mode.FULL, 512: Mode.FULL}).share(batch, 0, len(rows)).messages().values()]
     assert got == [frame(packet(184, 256, last_price=n), packet(184, 512, last_price=n)) for n in range(20)]
 
 
@@ -188,7 +188,7 @@ def test_when_a_connection_falls_silent_the_other_takes_its_instruments_over() -
     rows += [(n * 250 + 20, 1, frame(packet(184, 256, last_price=n))) for n in range(40)]
     rows.sort(key=lambda row: row[0])
     batch = enter(market, batch_of(rows))
-    got = [*view_of(market, {256: Mode.LTP}).messages(batch, 0, len(rows)).values()]
+    got = [*view_of(market, {256: Mode.LTP}).share(batch, 0, len(rows)).messages().values()]
     prices = [int.from_bytes(data[-4:], "big") for data in got if isinstance(data, bytes)]
     assert prices[:8] == list(range(8))
     assert prices[8:] == list(range(prices[8], 40))
@@ -199,7 +199,9 @@ def test_a_recorded_disconnect_frees_the_instruments_at_once() -> None:
     market = Market(connections=2)
     enter(market, batch_of([(0, 0, frame(packet(8, 256, last_price=1))), (10, 0, None)]))
     batch = enter(market, batch_of([(20, 1, frame(packet(8, 256, last_price=2)))]))
-    assert view_of(market, {256: Mode.LTP}).messages(batch, 0, 1) == {0: frame(packet(8, 256, last_price=2))}
+    assert view_of(market, {256: Mode.LTP}).share(batch, 0, 1).messages() == {
+        0: frame(packet(8, 256, last_price=2))
+    }
 
 
 def test_a_connection_that_has_more_of_an_instrument_takes_it_over() -> None:
@@ -211,7 +213,7 @@ def test_a_connection_that_has_more_of_an_instrument_takes_it_over() -> None:
             (n * 250 + 5, 1, frame(packet(184, 256, last_price=n))),
         ]
     batch = enter(market, batch_of(rows))
-    got = [*view_of(market, {256: Mode.FULL}).messages(batch, 0, len(rows)).values()]
+    got = [*view_of(market, {256: Mode.FULL}).share(batch, 0, len(rows)).messages().values()]
     assert got == [frame(packet(44, 256)), *(frame(packet(184, 256, last_price=n)) for n in range(5))]
 
 
@@ -226,7 +228,13 @@ def test_an_exact_view_passes_everything_of_its_connection_on() -> None:
         (5, 1, None),
     ]
     batch = MarketBatch.untouched(batch_of([*rows, (6, 1, texts[1])]))
-    assert [*ExactView(1).messages(batch, 0, 7).values()] == [b"\x00", texts[0], b"", b"\xff\xff", texts[1]]
+    assert [*ExactView(1).share(batch, 0, 7).messages().values()] == [
+        b"\x00",
+        texts[0],
+        b"",
+        b"\xff\xff",
+        texts[1],
+    ]
 
 
 def test_positions_of_instruments_never_move() -> None:

@@ -10,11 +10,13 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from kiterec.replay import packet_runs
+from kiterec.replay.market import MarketBatch
 from kiterec.replay.packet_runs import find_runs
-from kiterec.replay.wire_frames import WireFrames, websocket_frame
+from kiterec.replay.share import Share
+from kiterec.replay.wire_frames import websocket_frame, wire_rows
 from kiterec.ticks.find import find_packets
 from kiterec.wire.frames import join_frame
-from tests.replay.handmade import frame, packet
+from tests.replay.handmade import batch_of, frame, packet
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 1_000, 65_535, 65_536, 558_002])
@@ -25,14 +27,33 @@ def test_a_frame_is_what_the_library_would_have_made(size: int) -> None:
     assert websocket_frame(text) == Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
-def test_clients_share_a_frame_and_what_is_kept_is_bounded() -> None:
-    frames = WireFrames()
-    message = bytes(100_000)
-    assert frames.on_the_wire(message) is frames.on_the_wire(message)
-    for n in range(200):
-        other = n.to_bytes(2, "big") + bytes(100_000)
-        assert frames.on_the_wire(other) == websocket_frame(other)
-        assert sum(len(made) for _, made in frames._frames.values()) < 5 << 20
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
+def test_a_batch_of_frames_is_its_messages_framed_one_by_one(kind: pa.DataType) -> None:
+    rng = random.Random(3)
+    sizes = [0, 1, 125, 126, 65_535, 65_536, 0, *(rng.randrange(300) for _ in range(50))]
+    messages = [rng.randbytes(size) for size in sizes]
+    for array in (pa.array(messages, kind), pa.array([b"other", *messages, b"x"], kind).slice(1, len(sizes))):
+        wire = wire_rows(array)
+        for rows in (range(len(sizes)), [3], [0, 1, 5, 6, 7, 50], []):
+            made = b"".join(wire.pieces(np.array(rows, np.int64)))
+            assert made == b"".join(websocket_frame(messages[row]) for row in rows)
+    assert not list(wire_rows(pa.array([], kind)).pieces(np.array([], np.int64)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_writes_of_a_share_are_its_messages_framed_one_by_one(seed: int) -> None:
+    rng = random.Random(seed)
+    messages = [rng.randbytes(rng.choice([0, 1, 20, 300, 100_000])) for _ in range(rng.randrange(60))]
+    batch = MarketBatch.untouched(batch_of([(n, 0, message) for n, message in enumerate(messages)]))
+    recorded = [row for row in range(len(messages)) if rng.random() < 0.8]
+    made = {row: rng.choice(["₹ text", b"frame"]) for row in range(len(messages)) if row not in recorded}
+    made = {row: message for row, message in made.items() if rng.random() < 0.5}
+    share = Share(batch, np.array(recorded, np.int64), made)
+    expected = [share.messages()[row] for row in sorted([*recorded, *made])]
+    assert [*share.messages().values()] == expected, f"seed {seed}"
+    assert b"".join(share.writes()) == b"".join(map(websocket_frame, expected)), f"seed {seed}"
+    assert share.payload_bytes() == sum(len(m.encode() if isinstance(m, str) else m) for m in expected)
+    assert len(share) == len(expected)
 
 
 def random_frame(rng: random.Random) -> bytes:
