@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import statistics
 import subprocess
@@ -21,9 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
+from kiterec.replay.packet_batch import locate_packets
+from kiterec.replay.punctual import favour_deadlines
 from kiterec.replay.server import ReplayServer
+from kiterec.replay.timeline import TimelineKind
 from kiterec.simulate.market import SyntheticMarket
-from kiterec.ticks.find import binary_buffers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,12 +55,18 @@ class Kept:
     def batches(self) -> Iterator[TimelineBatch]:
         return iter(self._batches)
 
-    def rows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Give due_ns, connection and size of all messages."""
-        due_ns = np.concatenate([batch.due_ns for batch in self._batches])
-        connection = np.concatenate([batch.connection for batch in self._batches])
-        size = np.concatenate([binary_buffers(batch.payloads)[2] for batch in self._batches])
-        return due_ns, connection, size
+    def due_ns(self) -> np.ndarray:
+        return np.concatenate([batch.due_ns for batch in self._batches])
+
+    def sizes(self, tokens: list[int]) -> np.ndarray:
+        """Give the size of each message for a client that wants only these instruments; 0: it gets none."""
+        sizes = []
+        for batch in self._batches:
+            packets = locate_packets(batch.payloads, binary=batch.kind == TimelineKind.BINARY)
+            wanted = np.isin(packets.token, np.array(tokens, np.uint32))
+            size = np.bincount(packets.message[wanted], packets.length[wanted] + 2, minlength=len(batch))
+            sizes.append(size.astype(np.int64) + 2 * (size > 0))
+        return np.concatenate(sizes)
 
 
 class Readers:
@@ -179,14 +186,15 @@ def punctuality(timeline: Kept, *, speed: float) -> bool:
 
 def _late_at_clients(timeline: Kept, received: list, pace, speed: float) -> np.ndarray:
     """Give how late each frame was whole at its client, ms, in the order of the timeline."""
-    due_ns, connection, size = timeline.rows()
+    due_ns = timeline.due_ns()
     deadline_ns = pace._origin_ns + (due_ns - pace._origin_due_ns) / speed
     late: list[tuple[float, float]] = []
-    for number, frames in enumerate(received):
-        rows = np.flatnonzero(connection == number)
+    for tokens, frames in zip(thirds(timeline.tokens), received, strict=True):
+        size = timeline.sizes(tokens)
+        rows = np.flatnonzero(size)
         instant, got = np.array(frames, np.int64).T
-        # One of the frames is the snapshot.
-        extra = int((got[: len(rows)] != size[rows]).argmax())
+        # One of the frames is the snapshot, the first or a later one.
+        extra = int((got[: len(rows)] != size[rows]).argmax()) if len(got) > len(rows) else len(rows)
         instant, got = np.delete(instant, extra), np.delete(got, extra)
         if not np.array_equal(got, size[rows]):
             raise SystemExit("a client got other frames than were sent")
@@ -206,7 +214,7 @@ def _print_late(what: str, late_ms: np.ndarray) -> bool:
 
 def untouched(timeline: Kept, rounds: int) -> bool:
     """Print the rate of frames that all clients get as they are against the bare server."""
-    _, _, size = timeline.rows()
+    size = timeline.sizes(timeline.tokens)
     wishes: list[Wish] = [{"full": timeline.tokens}] * 3
     wall, cpu = [], []
     for _ in range(rounds):
@@ -226,8 +234,7 @@ def costly(timeline: Kept) -> bool:
     first, second, third = thirds(timeline.tokens)
     wishes: list[Wish] = [{"ltp": first}, {"quote": second}, {"ltp": third[::2], "quote": third[1::2]}]
     elapsed_s, _ = replayed(timeline, wishes)
-    due_ns, _, _ = timeline.rows()
-    speed = due_ns[-1] / 1e9 / elapsed_s
+    speed = timeline.due_ns()[-1] / 1e9 / elapsed_s
     print(f"3 clients, each 1,000 of 3,000 instruments in lower modes: {speed:.0f}x real time")
     return bool(speed >= COSTLY_FLOOR)
 
@@ -239,7 +246,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", choices=["pace", "max"])
     options = parser.parse_args()
-    gc.freeze()  # as `kiterec replay` does
+    favour_deadlines()  # as `kiterec replay` does
 
     good = True
     if options.only != "max":

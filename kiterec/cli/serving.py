@@ -63,8 +63,11 @@ def serve(server: ReplayServer, what: str, *, hold: bool = False, beside: Beside
 
 
 async def _serve(server: ReplayServer, what: str, *, hold: bool, beside: Beside | None) -> None:
+    from kiterec.replay.punctual import favour_deadlines
+
     with stop_on_signals() as stop:
         async with server:
+            favour_deadlines()
             banner(server.url, what)
             async with nullcontext() if beside is None else beside(server):
                 await _until_over(server, stop, hold=hold)

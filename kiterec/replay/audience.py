@@ -97,6 +97,11 @@ class Audience:
                 self._unacknowledged.add(client.name)
         return sent
 
+    def prepare(self, batch: MarketBatch, begin: int, end: int) -> None:
+        """Make each client's share of these messages before they are due."""
+        for client in tuple(self._clients):
+            client.prepare(batch, begin, end)
+
     def lose(self, batch: MarketBatch, row: int) -> None:
         """Replay a recorded disconnect: for the clients that it concerns."""
         for client in tuple(self._clients):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kiterec.replay.limits import Limits
     from kiterec.replay.market import MarketBatch
     from kiterec.replay.outlet import Outlet
+    from kiterec.replay.share import Share
     from kiterec.replay.stats import Tally
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Client:
         self._lockstep = lockstep
         self._view: View | None = None
         self._subscribed_view: SubscribedView | None = None
+        self._prepared: tuple[tuple[MarketBatch, int, int, int], Share] | None = None
         self._exact = False
         self._ignored = 0
         self._heartbeat: asyncio.TimerHandle | None = None
@@ -129,9 +131,21 @@ class Client:
         """Send the client's share of these messages; give how many that were."""
         if self._view is None or self.outlet.gone:
             return 0
-        share = self._view.share(batch, begin, end)
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared[0] == (batch, begin, end, self._view.version):
+            share = prepared[1]
+        else:
+            share = self._view.share(batch, begin, end)
         self.outlet.send_share(share, batch)
         return len(share)
+
+    def prepare(self, batch: MarketBatch, begin: int, end: int) -> None:
+        """Make the client's share of these messages before they are due."""
+        if self._view is not None and not self.outlet.gone:
+            share = self._view.share(batch, begin, end)
+            share.prepare()
+            # Whoever asks for something else meanwhile gets another share.
+            self._prepared = ((batch, begin, end, self._view.version), share)
 
     def lose(self, batch: MarketBatch, row: int) -> None:
         """Lose the connection as the recorded one was lost, if that was the client's."""

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 
 class View(Protocol):
-    """Picks a client's share."""
+    """Picks a client's share.
+
+    Attributes:
+        version: another number after each thing that changes what the client gets.
+    """
+
+    version: int
 
     def share(self, batch: MarketBatch, begin: int, end: int) -> Share:
         """Give what the client gets of the messages `begin` up to, without, `end`."""
@@ -35,9 +41,10 @@ class View(Protocol):
 class ExactView:
     """A recorded connection, byte for byte, heartbeats and all, whatever the client asks."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "version")
 
     def __init__(self, connection: int) -> None:
+        self.version = 0
         self._connection = connection
 
     def share(self, batch: MarketBatch, begin: int, end: int) -> Share:
@@ -60,17 +67,19 @@ class SubscribedView:
     The modes lie in an array over the market's instruments; it is made anew when the market shows new ones.
     """
 
-    __slots__ = ("_everything", "_market", "_modes", "_subscriptions")
+    __slots__ = ("_everything", "_market", "_modes", "_subscriptions", "version")
 
     def __init__(self, market: Market, subscriptions: Subscriptions) -> None:
         self._market = market
         self._subscriptions = subscriptions
         self._modes = np.zeros(0, np.uint8)
         self._everything = 0
+        self.version = 0
         self.refresh()
 
     def refresh(self) -> None:
         """Read the subscriptions again, after they or the market's instruments have changed."""
+        self.version += 1
         modes = self._subscriptions.modes
         tokens = np.fromiter(modes.keys(), np.uint32, len(modes))
         bits = np.fromiter(modes.values(), np.uint8, len(modes))

@@ -35,6 +35,12 @@ STEP_BYTES: Final = 1 << 20
 BEHIND_NS: Final = NS_PER_S
 """A replay this late waits for its clients, so that catching up does not fill their buffers."""
 
+WORTH_PREPARING_NS: Final = 2 * NS_PER_MS
+"""With more time than this before a deadline, the messages are made before it."""
+
+LATE_NS: Final = NS_PER_MS
+"""A replay later than this sends all that is due by now, not just what was made."""
+
 GRID_NS: Final = 250 * NS_PER_MS
 """A loop begins anew this long after its last message, as Kite's next frame would come."""
 
@@ -200,13 +206,14 @@ class Playback:
 
     async def _play(self, batch: MarketBatch, begin: int) -> Target | None:
         """Send a batch; give the place that somebody asked for, unless it is in the batch and was gone to."""
-        due_ns, bytes_before = batch.source.due_ns, batch.bytes_before()
+        due_ns = batch.source.due_ns
         losses = self._losses(batch.source)
         transport, audience = self._transport, self._audience
         while begin < len(due_ns):
             if self._lockstep:
                 await self._settle()
             self._skip_idle(int(due_ns[begin]))
+            together = self._prepare(batch, begin)
             late_ns = await transport.until(int(due_ns[begin]))
             if (target := transport.take_target()) is not None:
                 if not target.is_ahead(self._tally):
@@ -220,16 +227,26 @@ class Playback:
                 continue
             end = begin + 1
             if not (self._lockstep or transport.steps):
-                end = self._portion(due_ns, bytes_before, begin)
+                end = self._portion(batch, begin) if together is None or late_ns > LATE_NS else together
             end = next((row + 1 for row in losses if begin <= row < end), end)
-            self._note_lateness(late_ns)
             self._send(batch, begin, end)
+            self._note_lateness(int(due_ns[begin]))
             if end - 1 in losses:
                 audience.lose(batch, end - 1)
             begin = end
             if transport.pace.speed is None or late_ns > BEHIND_NS:
                 await audience.drained()
         return None
+
+    def _prepare(self, batch: MarketBatch, begin: int) -> int | None:
+        """Make what is due at the next instant, if there is time; give its end."""
+        due_ns, pace = batch.source.due_ns, self._transport.pace
+        if self._lockstep or pace.paused or pace.wait_ns(int(due_ns[begin])) < WORTH_PREPARING_NS:
+            return None
+        end = int(np.searchsorted(due_ns, due_ns[begin], side="right"))
+        end = min(end, self._step_end(batch, begin))
+        self._audience.prepare(batch, begin, end)
+        return end
 
     def _losses(self, batch: TimelineBatch) -> list[int]:
         """Give the rows at which a connection was lost that wanted to live."""
@@ -238,17 +255,17 @@ class Playback:
         rows = np.flatnonzero(batch.kind == TimelineKind.DISCONNECT).tolist()
         return [row for row in rows if not read_lifecycle(batch.payloads[row].as_py()).get("wanted")]
 
-    def _portion(
-        self,
-        due_ns: np.ndarray[tuple[int], np.dtype[np.int64]],
-        bytes_before: np.ndarray[tuple[int], np.dtype[np.int64]],
-        begin: int,
-    ) -> int:
-        """Give the end of what is sent at once: what is due, and about a megabyte at most."""
-        end = int(np.searchsorted(bytes_before, bytes_before[begin] + STEP_BYTES))
+    def _step_end(self, batch: MarketBatch, begin: int) -> int:
+        """Give the end of what is sent at once at most: about a megabyte."""
+        before = batch.bytes_before()
+        return max(begin + 1, int(np.searchsorted(before, before[begin] + STEP_BYTES)) - 1)
+
+    def _portion(self, batch: MarketBatch, begin: int) -> int:
+        """Give the end of what is due by now and is sent at once."""
+        end = min(self._step_end(batch, begin), len(batch.source))
         if (reached := self._transport.pace.reached_ns()) is not None:
-            end = min(end, int(np.searchsorted(due_ns, reached, side="right")))
-        return max(begin + 1, min(end, len(due_ns)))
+            end = min(end, int(np.searchsorted(batch.source.due_ns, reached, side="right")))
+        return max(begin + 1, end)
 
     def _send(self, batch: MarketBatch, begin: int, end: int) -> None:
         tally, transport = self._tally, self._transport
@@ -276,7 +293,8 @@ class Playback:
         if limit is not None and due_ns - pace.position_ns() > limit:
             pace.start(due_ns - limit)
 
-    def _note_lateness(self, late_ns: int) -> None:
+    def _note_lateness(self, due_ns: int) -> None:
+        """Note how late the messages are that have just been written."""
         pace = self._transport.pace
         if pace.speed is not None and not pace.paused:
-            self._tally.note_lateness(late_ns)
+            self._tally.note_lateness(-pace.wait_ns(due_ns))

@@ -28,7 +28,7 @@ class Share:
         made: what goes out in place of other rows: rebuilt frames, and texts; rows rising.
     """
 
-    __slots__ = ("_batch", "_made", "_recorded")
+    __slots__ = ("_batch", "_made", "_recorded", "_size", "_writes")
 
     def __init__(
         self, batch: MarketBatch, recorded: npt.NDArray[np.int64], made: dict[int, bytes | str]
@@ -36,6 +36,8 @@ class Share:
         self._batch = batch
         self._recorded = recorded
         self._made = made
+        self._size: int | None = None
+        self._writes: list[bytes | memoryview] | None = None
 
     def __len__(self) -> int:
         return len(self._recorded) + len(self._made)
@@ -49,6 +51,8 @@ class Share:
 
     def payload_bytes(self) -> int:
         """Give the size of all messages."""
+        if self._size is not None:
+            return self._size
         made = sum(
             len(message.encode() if isinstance(message, str) else message) for message in self._made.values()
         )
@@ -57,7 +61,12 @@ class Share:
 
     def writes(self) -> Iterator[bytes | memoryview]:
         """Give the messages as WebSocket frames in few pieces; large ones are not copied."""
-        return _gathered(self._pieces())
+        return _gathered(self._pieces()) if self._writes is None else iter(self._writes)
+
+    def prepare(self) -> None:
+        """Do all the work that sending needs."""
+        self._size = self.payload_bytes()
+        self._writes = list(self.writes())
 
     def _pieces(self) -> Iterator[bytes | memoryview]:
         recorded, wire = self._recorded, self._batch.wire()

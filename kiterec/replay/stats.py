@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
@@ -11,13 +11,16 @@ import numpy as np
 from kiterec.clock import NS_PER_MS, NS_PER_S
 from kiterec.wire.packets import Mode  # noqa: TC001 -- msgspec reads the annotations when it runs
 
-_REMEMBERED: Final = 4096
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+_REMEMBERED: Final = 1 << 16
 
 
 class Lateness(msgspec.Struct, frozen=True, kw_only=True):
-    """How long after its deadline a message was handed to the clients' sockets, in milliseconds.
+    """How long after its deadline a message had been written to the sockets of all clients, in milliseconds.
 
-    p50 and p99 are over the last 4,096 sendings, max over all.
+    p50 and p99 are over the last 65,536 sendings, max over all.
     """
 
     p50_ms: float
@@ -140,6 +143,11 @@ class Tally:
             cut_off=list(self.cut_off),
             transcripts=transcripts,
         )
+
+    def late_ms(self) -> npt.NDArray[np.float64]:
+        """Give how late the latest sendings were, in their order."""
+        kept = self._late_ns[: self._sendings]
+        return np.roll(kept, -self._sendings if self._sendings > _REMEMBERED else 0) / NS_PER_MS
 
     def _lateness(self) -> Lateness | None:
         if not self._sendings:

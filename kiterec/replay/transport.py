@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from kiterec.replay.stats import Tally
     from kiterec.replay.timeline import TimelineBatch
 
-TIMER_NS: Final = NS_PER_MS
-"""epoll wakes up to this much late, so the last stretch before a deadline is spent asking the clock."""
+TIMER_NS: Final = 3 * NS_PER_MS // 2
+"""epoll waits whole milliseconds and wakes late: the last stretch is spent asking the clock."""
 
 
 @dataclass(frozen=True, slots=True)

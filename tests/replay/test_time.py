@@ -10,7 +10,7 @@ from kiterec.replay.playback import Stretch
 from kiterec.replay.server import ReplayServer
 from kiterec.wire.frames import split_frame
 from kiterec.wire.packets import Mode
-from tests.replay.handmade import DEADLINE_S, MS, HandmadeTimeline, frame, listening, packet, run
+from tests.replay.handmade import DEADLINE_S, MS, HandmadeTimeline, eventually, frame, listening, packet, run
 
 HOUR_MS = 3_600_000
 
@@ -226,5 +226,23 @@ def test_idle_stretches_are_shortened() -> None:
             assert asyncio.get_running_loop().time() - begin > 7 * 0.02
             assert prices(client) == list(range(1, 9))
             assert server.stats().position_s == 7 * 3600
+
+    run(main())
+
+
+def test_what_was_made_before_its_deadline_is_made_anew_when_the_client_asks_for_something_else() -> None:
+    async def main() -> None:
+        rows = [(1, 0, frame(packet(184, 256, last_price=1)))]
+        rows += [(HOUR_MS, 0, frame(packet(184, 256, last_price=2), packet(184, 512, last_price=3)))]
+        async with ReplayServer(HandmadeTimeline(rows)) as server, listening(server.url) as client:
+            await client.want(Mode.LTP, 256)
+            await client.until(lambda: prices(client) == [1])
+            server.pause()  # the second frame is made by now, for what was asked for until now
+            await client.want(Mode.LTP, 512)
+            await eventually(lambda: len(server.clients()[0].modes) == 2)
+            server.set_speed(None)
+            server.resume()
+            await client.until_closed()
+            assert client.packets[1:] == [packet(8, 256, last_price=2), packet(8, 512, last_price=3)]
 
     run(main())
