@@ -243,6 +243,7 @@ def test_what_was_made_before_its_deadline_is_made_anew_when_the_client_asks_for
             server.set_speed(None)
             server.resume()
             await client.until_closed()
-            assert client.packets[1:] == [packet(8, 256, last_price=2), packet(8, 512, last_price=3)]
+            both = packet(8, 256, last_price=2), packet(8, 512, last_price=3)
+            assert client.frames[1] == frame(*both)
 
     run(main())
