@@ -29,18 +29,20 @@ def recover(*, path: Path, dry_run: bool, as_json: bool) -> None:
     Exit code 3: something does not check; it is set aside and named.
     """
     from kiterec.cli import LOST
+    from kiterec.cli.progress_bar import progress_bar
     from kiterec.store.recover import find_unfinished
     from kiterec.store.recover import recover as recover_one
 
+    are_several = _holds_recordings(path)
     reports = []
-    if _holds_recordings(path):
-        for folder in find_unfinished(path):
-            try:
-                reports.append(recover_one(folder, dry_run=dry_run))
-            except SetupError as error:  # somebody has begun to use it; the others need not wait
-                click.echo(f"kiterec: {error}", err=True)
-    else:
-        reports.append(recover_one(path, dry_run=dry_run))
+    for folder in find_unfinished(path) if are_several else [path]:
+        try:
+            with progress_bar(f"recovering {folder.name}") as progress:
+                reports.append(recover_one(folder, dry_run=dry_run, progress=progress))
+        except SetupError as error:  # somebody has begun to use it; the others need not wait
+            if not are_several:
+                raise
+            click.echo(f"kiterec: {error}", err=True)
     if as_json:
         print_json(reports)
     else:
@@ -58,16 +60,18 @@ def _holds_recordings(path: Path) -> bool:
 
 
 def _text(report: RecoverReport, *, dry_run: bool) -> str:
+    from kiterec.amounts import counted
+
     if not report.changed:
         return "\n".join([f"{report.path} is {report.status}; nothing to do", *_problems(report)])
     would = "would be" if dry_run else "is now"
     counts = {
-        "journals sealed": len(report.sealed),
-        "parts listed": len(report.listed),
-        "files set aside": len(report.kept),
+        "journal": (len(report.sealed), " sealed"),
+        "part": (len(report.listed), " listed"),
+        "file": (len(report.kept), " set aside"),
     }
-    done = [f"{count:,} {what}" for what, count in counts.items() if count]
-    done.append(f"{report.rows:,} rows")
+    done = [counted(count, what) + how for what, (count, how) in counts.items() if count]
+    done.append(counted(report.rows, "row"))
     if report.torn_bytes:
         done.append(f"{report.torn_bytes:,} bytes of unfinished batches")
     return "\n".join([f"{report.path} {would} {report.status}: {', '.join(done)}", *_problems(report)])

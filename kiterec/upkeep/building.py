@@ -24,7 +24,7 @@ from kiterec.store.schema import TRANSCRIPT_SCHEMA
 from kiterec.upkeep.lane import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -113,13 +113,21 @@ class RecordingBuilder:
             self._lanes[connection] = Lane(self._folder, connection)
         return self._lanes[connection]
 
-    def finish(self, model: Manifest, *, made_from: dict[str, Any], instruments: bytes | None) -> Path:
+    def finish(
+        self,
+        model: Manifest,
+        *,
+        made_from: dict[str, Any],
+        instruments: bytes | None,
+        notes: Iterable[str] = (),
+    ) -> Path:
         """Write what waits and give the recording its name.
 
         Args:
             model: label, host, accounts, connections and details are taken from it.
             made_from: how it was made, kept in the manifest's details.
             instruments: the content of `instruments.parquet`; None: there is none.
+            notes: sentences about what its sources lack.
 
         Returns:
             The recording's folder.
@@ -143,6 +151,7 @@ class RecordingBuilder:
             connections=sorted({*model.connections, *self._lanes}),
             details=model.details | {"made_from": made_from},
             parts=parts,
+            notes=list(notes),
             instruments_sha256=None if instruments is None else hashlib.sha256(instruments).hexdigest(),
         )
         save_manifest(self._folder.path, manifest)
@@ -152,6 +161,18 @@ class RecordingBuilder:
         FILES.sync_folder(self._out.parent)
         self._folder = RecordingFolder(self._out)
         return self._out
+
+
+def source_notes(folder: RecordingFolder, manifest: Manifest) -> Iterator[str]:
+    """Say what a recording lacked when another was made of it, so that the other does not look whole."""
+    made = f"{folder.path.name}, of which this was made,"
+    if not manifest.is_finished:
+        yield f"{made} was not finished then"
+    if wrong := len(manifest.damage) + len(manifest.problems):
+        first = manifest.problems[0] if manifest.problems else manifest.damage[0].range.reason
+        yield f"{made} is quarantined: {wrong:,} things do not check, such as: {first}"
+    if manifest.lost_rows:
+        yield f"{made} lacks {manifest.lost_rows:,} rows that were received"
 
 
 def _check_place(out: Path, sources: Iterable[Path]) -> None:

@@ -14,7 +14,7 @@ from kiterec.store.transcript import read_transcript
 from kiterec.ticks.decode import read_tokens
 from kiterec.ticks.find import find_packets
 from kiterec.ticks.scan import tokens_of
-from kiterec.upkeep.building import RecordingBuilder, read_instruments
+from kiterec.upkeep.building import RecordingBuilder, read_instruments, source_notes
 from kiterec.upkeep.last_packets import LastPackets
 from kiterec.upkeep.passing import is_binary, passing
 from kiterec.upkeep.reframing import keep_packets
@@ -91,6 +91,7 @@ def cut(
             _model(manifest, connections, tokens),
             made_from={"verb": "cut", "recordings": [folder.path.name], **asked},
             instruments=read_instruments(folder),
+            notes=source_notes(folder, manifest),
         )
 
 

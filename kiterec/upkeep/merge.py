@@ -10,7 +10,8 @@ import msgspec
 from kiterec.errors import SetupError
 from kiterec.store.folder import RecordingFolder, open_folder
 from kiterec.store.manifest import Manifest
-from kiterec.upkeep.building import RecordingBuilder
+from kiterec.store.remote import is_remote
+from kiterec.upkeep.building import RecordingBuilder, source_notes
 from kiterec.upkeep.filled_gaps import FilledGap  # noqa: TC001 -- msgspec reads the annotations when it runs
 from kiterec.upkeep.joined_dump import join_dumps
 from kiterec.upkeep.merging import MergedInput, Merging
@@ -89,6 +90,7 @@ def merge(
                 "clock_shifts_ns": [it.clock_shift_ns for it in merging.inputs],
             },
             instruments=dump.content,
+            notes=[note for pair in zip(folders, manifests, strict=True) for note in source_notes(*pair)],
         )
         return MergeReport(
             path=str(out),
@@ -104,7 +106,7 @@ def _check_inputs(folders: Sequence[RecordingFolder]) -> None:
         raise SetupError("merge makes one recording of several; give two or more")
     seen: set[Path] = set()
     for folder in folders:
-        if (place := folder.path.resolve()) in seen:
+        if (place := folder.path if is_remote(folder.path) else folder.path.resolve()) in seen:
             raise SetupError(f"{folder.path} is given twice; give each recording once")
         seen.add(place)
 

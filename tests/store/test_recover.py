@@ -337,6 +337,15 @@ def test_a_journal_of_zeros_is_torn_because_a_power_cut_leaves_that(tmp_path: Pa
         assert report.torn_bytes == len(content)
 
 
+def test_progress_counts_the_bytes_of_journals(tmp_path: Path) -> None:
+    folder = journal_folder(tmp_path / "r", connections=["a", "b"])
+    sizes = [folder.file(name, 0, JOURNAL).stat().st_size for name in ("a", "b")]
+    seen: list[tuple[int, int]] = []
+    recover(folder.path, dry_run=True, progress=lambda *it: seen.append(it))
+    recover(folder.path, progress=lambda *it: seen.append(it))
+    assert seen == [(sizes[0], sum(sizes)), (sum(sizes), sum(sizes))] * 2
+
+
 def test_a_dry_run_keeps_nobody_out(tmp_path: Path) -> None:
     folder = journal_folder(tmp_path / "r")
     descriptor = os.open(folder.path, os.O_RDONLY)
@@ -360,7 +369,7 @@ def test_a_dry_run_beside_somebody_who_recovers_looks_again(
             done.append(recover(path))
         return examine_journal(*words)
 
-    monkeypatch.setattr("kiterec.store.recover.examine_journal", examine_late)
+    monkeypatch.setattr("kiterec.store.recovery.examine_journal", examine_late)
     report = recover(path, dry_run=True)
     assert done[0].sealed
     assert (report.status, report.changed) == (Status.RECOVERED, False)

@@ -11,10 +11,10 @@ import kiterec
 from kiterec.clock import NS_PER_S
 from kiterec.errors import ManifestError, SetupError, StorageError
 from kiterec.simulate.market import VIRTUAL_START
-from kiterec.store.manifest import Status, load_manifest
+from kiterec.store.manifest import Status, load_manifest, save_manifest
 from kiterec.store.transcript import read_transcript
 from kiterec.store.writer import RecordingWriter
-from kiterec.upkeep import cut, verify
+from kiterec.upkeep import cut, merge, verify
 from kiterec.upkeep.last_packets import LastPackets
 from kiterec.wire.frames import join_frame, split_frame
 from kiterec.wire.transcript import Kind, Row, read_lifecycle
@@ -152,6 +152,21 @@ def test_the_manifest_says_what_it_was_made_from(whole: Path, tmp_path: Path) ->
     assert (manifest.label, manifest.accounts) == ("test", ["main"])
     assert manifest.created_at is not None
     assert manifest.created_at >= BEGIN
+
+
+def test_what_is_made_of_a_recording_that_lacks_something_says_so(whole: Path, tmp_path: Path) -> None:
+    assert load_manifest(cut(whole, tmp_path / "good")).notes == []
+    shutil.copytree(whole, source := tmp_path / "source")
+    manifest = load_manifest(source)
+    manifest.status, manifest.problems, manifest.lost_rows = Status.QUARANTINED, ["main-0 part 9 is gone"], 7
+    save_manifest(source, manifest)
+    cut(source, tmp_path / "cut")
+    merge([whole, source], tmp_path / "merged")
+    for made in (tmp_path / "cut", tmp_path / "merged"):
+        notes = "; ".join(load_manifest(made).notes)
+        assert "source, of which this was made, is quarantined: 1 things do not check" in notes
+        assert "main-0 part 9 is gone" in notes
+        assert "lacks 7 rows" in notes
 
 
 def test_progress_reaches_the_end(whole: Path, tmp_path: Path) -> None:
