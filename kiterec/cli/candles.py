@@ -10,7 +10,7 @@ import click
 
 from kiterec.amounts import price
 from kiterec.cli.json_output import print_json
-from kiterec.cli.options import from_option, instruments_option, split_words, to_option
+from kiterec.cli.options import from_option, instruments_option, recordings_argument, split_words, to_option
 from kiterec.cli.parameters import RECORDING
 from kiterec.cli.spans import read_span, say_if_outside
 from kiterec.cli.tables import Column, table
@@ -32,7 +32,7 @@ COLUMNS: Final = [
 
 
 @click.command()
-@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...", type=RECORDING)
+@recordings_argument(RECORDING)
 @click.option("--every", default="1m", show_default=True, metavar="TIME", help="5s, 1m, 1h30m, at most 1d.")
 @click.option(
     "--by", default="received", show_default=True, type=click.Choice(["received", "exchange"]),

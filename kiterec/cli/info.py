@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kiterec.cli.json_output import print_json
-from kiterec.cli.options import json_option
+from kiterec.cli.options import json_option, recordings_argument
 from kiterec.cli.parameters import RECORDING
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Say what recordings hold.")
-@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...", type=RECORDING)
+@recordings_argument(RECORDING)
 @click.option(
     "--top", default=10, show_default=True, type=click.IntRange(0), metavar="N",
     help="List this many of the busiest instruments.",

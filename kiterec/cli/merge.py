@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kiterec.cli.json_output import print_json
-from kiterec.cli.options import json_option, out_option
+from kiterec.cli.options import json_option, out_option, recordings_argument
 from kiterec.cli.parameters import RECORDING, duration
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Make one recording of several.")
-@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...", type=RECORDING)
+@recordings_argument(RECORDING)
 @click.option("--dedupe", is_flag=True, help="Leave out packets that an earlier input has too.")
 @click.option(
     "--window", type=duration, default="450ms", show_default=True, metavar="TIME",

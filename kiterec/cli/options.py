@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from kiterec.errors import SetupError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kiterec.cli.parameters import Place
 
 DEFAULT_PORT: Final = 8765
 
@@ -32,6 +38,23 @@ out_option: Final = click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), metavar="OUT",
     help="The folder of the new recording; must not exist.",
 )  # fmt: skip
+
+
+def recordings_argument(kind: Place) -> Callable[[Any], Any]:
+    """Give the argument of verbs that take several recordings; `-` takes names from stdin, one a line."""
+    return click.argument(
+        "recordings", nargs=-1, required=True, metavar="RECORDING...", type=kind, callback=_with_stdin
+    )
+
+
+def _with_stdin(ctx: click.Context, param: click.Parameter, value: tuple[Any, ...]) -> tuple[Any, ...]:
+    if Path("-") not in value:
+        return value
+    lines = [line.strip() for line in sys.stdin]
+    named: list[Any] = [param.type(line, param, ctx) for line in lines if line]
+    if not named:
+        raise click.BadParameter("stdin has no name of a recording", ctx=ctx, param=param)
+    return tuple(one for it in value for one in (named if it == Path("-") else [it]))
 
 
 def check_folder(folder: Path) -> None:

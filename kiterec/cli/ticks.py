@@ -11,7 +11,7 @@ import click
 
 from kiterec.amounts import price
 from kiterec.cli.json_output import print_json
-from kiterec.cli.options import from_option, instruments_option, split_words, to_option
+from kiterec.cli.options import from_option, instruments_option, recordings_argument, split_words, to_option
 from kiterec.cli.parameters import RECORDING
 from kiterec.cli.spans import read_span, say_if_outside
 from kiterec.cli.tables import Column, table
@@ -37,7 +37,7 @@ DEPTH: Final = ("buy_price", "buy_quantity", "buy_orders", "sell_price", "sell_q
 
 
 @click.command(short_help="Show ticks as a table, CSV or JSON.")
-@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...", type=RECORDING)
+@recordings_argument(RECORDING)
 @click.option(
     "--limit",
     default=20,

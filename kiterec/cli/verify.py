@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kiterec.cli.json_output import print_json
-from kiterec.cli.options import json_option
+from kiterec.cli.options import json_option, recordings_argument
 from kiterec.cli.parameters import ON_DISK
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Check everything that can be checked.")
-@click.argument("recordings", nargs=-1, required=True, metavar="RECORDING...", type=ON_DISK)
+@recordings_argument(ON_DISK)
 @json_option
 def verify(*, recordings: tuple[Path, ...], as_json: bool) -> None:
     """Check everything of RECORDING that can be checked; nothing is written.

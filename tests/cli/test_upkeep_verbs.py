@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -317,6 +318,18 @@ def test_info_of_a_damaged_recording_says_what_its_manifest_says(
     assert err.startswith("kiterec: ")
     assert err.count("\n") == 1
     assert part.name in err
+
+
+def test_a_dash_takes_names_of_recordings_from_stdin(
+    run: Run, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{recording}\n\n{recording}\n".encode())))
+    code, out, _ = run("verify", "-", "--json")
+    assert (code, len(json.loads(out))) == (0, 2)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\n")))
+    code, out, err = run("info", "-")
+    assert (code, out) == (2, "")
+    assert "stdin has no name" in err
 
 
 def test_verbs_that_only_read_take_a_url_and_the_others_say_what_they_take(run: Run, recording: Path) -> None:
