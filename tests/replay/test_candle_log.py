@@ -47,7 +47,7 @@ class Morning(HandmadeTimeline):
                     packet(184, MCX, last_price=rng.randrange(90, 110), volume_traded=volume, oi=volume)
                 )
             rows += [(number * EVERY_MS, 0, frame(*packets)), (number * EVERY_MS, 0, b"\x00")]
-        super().__init__(rows, rows_per_batch=rng.choice([1, 9, 100, 5000]))
+        super().__init__(rows, rows_per_batch=rng.choice([40, 100, 5000]))
 
     def batches(self):
         self.begun += 1
