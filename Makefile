@@ -36,8 +36,8 @@ $(STAMP): pyproject.toml constraints.txt
 judges:
 	@if [ $(JS_STAMP) -nt $(JS)/package-lock.json ]; then exit 0; \
 	elif ! command -v npm >/dev/null; then echo 'no npm here: the tests with the JavaScript client are skipped' >&2; \
-	elif cd $(JS) && $(BOUNDED) npm ci --ignore-scripts --loglevel=error >/dev/null; then touch node_modules/$(notdir $(JS_STAMP)); \
-	else rm -rf node_modules; echo 'npm ci failed: the tests with the JavaScript client are skipped' >&2; fi
+	elif cd $(JS) && $(BOUNDED) npm ci --ignore-scripts --loglevel=silent; then touch node_modules/$(notdir $(JS_STAMP)); \
+	else rm -rf node_modules; echo 'npm ci failed in $(JS): the tests with the JavaScript client are skipped' >&2; fi
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
