@@ -40,13 +40,15 @@ def record(hours: float, step_s: float, out: Path) -> Path:
     connections = [f"main-{number}" for number in range(3)]
     writer = RecordingWriter.create(out, label="bench", accounts=["main"], connections=connections)
     writer.set_instruments(market.instruments_csv())
+    frame = 0
     for batch in market.batches():
         while writer.paused():
             time.sleep(0.01)
         rows = zip(batch.due_ns.tolist(), batch.kind.tolist(), batch.payloads.to_pylist(), strict=True)
-        for number, (due, kind, payload) in enumerate(rows):
+        for due, kind, payload in rows:
             row = Row(begin + due, due, Kind.TEXT if kind else Kind.BINARY, payload)
-            writer.append(connections[number % 3], row)
+            writer.append(connections[frame % 3], row)
+            frame += 1
     writer.close()
     return writer.path
 

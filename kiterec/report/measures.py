@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from kiterec.clock import NS_PER_MS, NS_PER_S
+from kiterec.ticks.carry import Fold, in_batches
 from kiterec.ticks.sessions import IST_NS
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ MAX_BINS: Final = 240
 TOP: Final = 20
 CANDLES_WITHOUT_A_CHOICE: Final = 3
 
-LATENCY_BIN_NS: Final = 50 * NS_PER_MS
+LATENCY_BIN_MS: Final = 50
+LATENCY_BIN_NS: Final = LATENCY_BIN_MS * NS_PER_MS
 LATENCY_ENDS_NS: Final = (-NS_PER_S, 5 * NS_PER_S)
 """What lies outside is shown at these ends: snapshots are hours old."""
 
@@ -44,7 +46,9 @@ class Measures:
         latency_over_time: one row a bin of time and quantile: ist, quantile, ms.
         sizes: one row a connection and kind of size: connection, what, megabytes, ratio.
         candles: one row a candle: symbol, ist, ist_end, open, high, low, close, volume, complete.
-        every: interval of the candles.
+        every: interval of the candles, as one writes it.
+        candle_ms: the same in milliseconds.
+        silent: the symbols that were asked for and have no tick.
     """
 
     summary: Summary
@@ -60,6 +64,8 @@ class Measures:
     sizes: pl.DataFrame
     candles: pl.DataFrame
     every: str
+    candle_ms: int
+    silent: list[str]
 
 
 def measure(recording: Recording, symbols: Sequence[str | int] | None = None) -> Measures:
@@ -74,12 +80,11 @@ def measure(recording: Recording, symbols: Sequence[str | int] | None = None) ->
     """
     summary = recording.info().summary
     step_s = next((s for s in _STEPS_S if summary.span_s / s <= MAX_BINS), _STEPS_S[-1])
-    ticks = recording.ticks()
-    counts = ticks.group_by(_bin(step_s), "mode", "segment").len("ticks").collect(engine="streaming")
-    busiest = _busiest(ticks)
-    old = _latency_counts(recording, step_s)
-    every = f"{max(step_s, 5)}s" if step_s < 60 else f"{step_s // 60}m"
-    chosen = symbols or busiest["instrument_token"].head(CANDLES_WITHOUT_A_CHOICE).to_list()
+    counts, busiest, old = _counted(recording.ticks(), step_s)
+    candle_s = max(step_s, 5)
+    every = f"{candle_s}s" if candle_s < 60 else f"{candle_s // 60}m"
+    chosen = list(symbols or []) or busiest["instrument_token"].head(CANDLES_WITHOUT_A_CHOICE).to_list()
+    made = _candles(recording, chosen, every)
     return Measures(
         summary=summary,
         step_s=step_s,
@@ -102,8 +107,10 @@ def measure(recording: Recording, symbols: Sequence[str | int] | None = None) ->
         latency=old.group_by("ms").agg(pl.col("ticks").sum()).sort("ms"),
         latency_over_time=_quantiles(old),
         sizes=_sizes(summary),
-        candles=_candles(recording, chosen, every),
+        candles=made,
         every=every,
+        candle_ms=candle_s * 1_000,
+        silent=_silent(chosen, made, recording),
     )
 
 
@@ -162,14 +169,33 @@ def _filled(table: pl.DataFrame, step_s: int, name: str) -> pl.DataFrame:
     return every.join(table, on=["ist", name], how="left").fill_null(0).sort("ist", name)
 
 
-def _busiest(ticks: pl.LazyFrame) -> pl.DataFrame:
-    return (
-        ticks.group_by("instrument_token")
-        .len("ticks")
-        .sort("ticks", "instrument_token", descending=[True, False])
-        .head(TOP)
-        .collect(engine="streaming")
-    )
+def _counted(ticks: pl.LazyFrame, step_s: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Count ticks in one pass: by time, mode and segment; of the busiest instruments; by time and latency."""
+    kinds, tokens, ages = Fold(_summed), Fold(_summed), Fold(_summed)
+    old = (pl.col("received_at") - pl.col("exchange_timestamp")).cast(pl.Int64).clip(*LATENCY_ENDS_NS)
+    milliseconds = (old // LATENCY_BIN_NS * LATENCY_BIN_NS // NS_PER_MS).alias("ms")
+    columns = ["received_at", "instrument_token", "mode", "segment", "exchange_timestamp"]
+    for batch in in_batches(ticks.select(columns)):
+        kinds.add(batch.group_by(_bin(step_s), pl.col("mode", "segment").cast(pl.String)).len("ticks"))
+        tokens.add(batch.group_by("instrument_token").len("ticks"))
+        stamped = batch.filter(pl.col("exchange_timestamp").is_not_null())
+        ages.add(stamped.group_by(_bin(step_s), milliseconds).len("ticks"))
+    busiest = _result(tokens, "instrument_token").sort("ticks", "instrument_token", descending=[True, False])
+    return _result(kinds, "ist", "mode", "segment"), busiest.head(TOP), _result(ages, "ist", "ms")
+
+
+def _summed(counts: pl.DataFrame) -> pl.DataFrame:
+    keys = [name for name in counts.columns if name != "ticks"]
+    return counts.group_by(keys).agg(pl.col("ticks").sum())
+
+
+def _result(counts: Fold, *keys: str) -> pl.DataFrame:
+    """Give what was counted; an empty table without any tick."""
+    found = counts.result()
+    if found is not None:
+        return _summed(found)
+    types = {"mode": pl.String(), "segment": pl.String()}
+    return pl.DataFrame(schema={name: types.get(name, pl.Int64()) for name in keys} | {"ticks": pl.UInt32()})
 
 
 def _with_symbols(table: pl.DataFrame, recording: Recording) -> pl.DataFrame:
@@ -178,16 +204,6 @@ def _with_symbols(table: pl.DataFrame, recording: Recording) -> pl.DataFrame:
     tokens = table["instrument_token"].to_list()
     names = [(dump.symbol_of(token) if dump is not None else None) or str(token) for token in tokens]
     return table.with_columns(pl.Series("symbol", names, pl.String()))
-
-
-def _latency_counts(recording: Recording, step_s: int) -> pl.DataFrame:
-    bucket = pl.col("latency").cast(pl.Int64).clip(*LATENCY_ENDS_NS) // LATENCY_BIN_NS * LATENCY_BIN_NS
-    return (
-        recording.latency()
-        .group_by(_bin(step_s), (bucket // NS_PER_MS).alias("ms"))
-        .len("ticks")
-        .collect(engine="streaming")
-    )
 
 
 def _quantiles(counts: pl.DataFrame) -> pl.DataFrame:
@@ -224,3 +240,14 @@ def _candles(recording: Recording, symbols: Sequence[str | int], every: str) -> 
         "volume",
         "complete",
     )
+
+
+def _silent(chosen: Sequence[str | int], made: pl.DataFrame, recording: Recording) -> list[str]:
+    """Give the names of the chosen instruments that have no candle; patterns choose what there is."""
+    there = set(made["symbol"])
+    dump = recording.instruments()
+    names = [
+        dump.symbol_of(int(one)) or str(one) if dump is not None and str(one).isdecimal() else str(one)
+        for one in chosen
+    ]
+    return [name for name in names if "*" not in name and name not in there]

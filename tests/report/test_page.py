@@ -59,9 +59,8 @@ def test_nothing_is_loaded_from_anywhere(page: str, body: str) -> None:
 
 
 def test_every_specification_can_be_drawn(recording: Recording) -> None:
-    drawn = {
-        title: vl_convert.vegalite_to_svg(spec) for title, _, spec in charts(measure(recording, ["NSE:INFY"]))
-    }
+    sections = charts(measure(recording, ["NSE:INFY"]))
+    drawn = {title: vl_convert.vegalite_to_svg(spec) for title, _, spec in sections if spec is not None}
     assert list(drawn) == TITLES
     for title, svg in drawn.items():
         assert svg.count("<path") > 5, title
@@ -76,7 +75,24 @@ def test_names_cannot_break_out_of_the_page(tmp_path: Path) -> None:
 
 def test_a_recording_that_has_nothing_yet_has_a_page(tmp_path: Path) -> None:
     with being_written(tmp_path) as writer:
-        assert "Coverage and gaps" in report_page(kiterec.open(writer.path))
+        found = list(charts(measure(kiterec.open(writer.path), [408065])))
+        text = report_page(kiterec.open(writer.path))
+    assert [title for title, _, _ in found] == [*TITLES[:-1], "408065, 5s"]
+    told = {title: reading for title, reading, spec in found if spec is None}
+    assert list(told) == [title for title in [*TITLES[:-1], "408065, 5s"] if title != "Compression"]
+    assert told["Busiest instruments"] == "No tick was recorded."
+    assert told["408065, 5s"] == "No tick of 408065 was recorded."
+    assert "There is no gap." in text
+
+
+def test_gaps_are_listed_too(body: str) -> None:
+    cells = ["main-1", "lost", "10:00:30", "10:00:36", "6.0 s"]
+    assert "".join(f"<td>{cell}</td>" for cell in cells) in body
+
+
+def test_an_instrument_without_a_tick_is_said_to_have_none(recording: Recording) -> None:
+    found = measure(recording, ["NSE:INFY", 408065, 99, "NSE:I*"])
+    assert found.silent == ["99"]
 
 
 def test_a_browser_draws_every_chart_without_an_error(page: str, tmp_path: Path) -> None:
@@ -90,7 +106,7 @@ def test_a_browser_draws_every_chart_without_an_error(page: str, tmp_path: Path)
     common = [
         browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
         "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={tmp_path / 'profile'}",
-        "--virtual-time-budget=60000", "--window-size=1100,2600", "--enable-logging=stderr",
+        "--virtual-time-budget=60000", "--window-size=1100,3300", "--enable-logging=stderr",
     ]  # fmt: skip
     done = subprocess.run(
         [*common, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=100, check=True
