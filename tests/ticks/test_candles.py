@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kiterec.clock import IST, to_ns
 from kiterec.ticks import carry
@@ -14,6 +17,10 @@ from kiterec.ticks.schema import INSTANT, TICK_SCHEMA
 from kiterec.ticks.sessions import Session
 from tests.ticks import naive_candles
 from tests.ticks.feed_script import GAP_SCHEMA, Script, market_script
+from tests.ticks.test_volume import received
+
+if TYPE_CHECKING:
+    from kiterec.ticks.candles import By
 
 COL = pl.col
 SEEDS = [11, 12]
@@ -72,28 +79,63 @@ def test_candles_equal_those_of_plain_python_over_dict_ticks(script: Script, eve
         assert one == {name: other[name] for name in one}
 
 
-def test_candles_of_a_whole_day_equal_those_of_plain_python() -> None:
-    """From 08:50 to 15:50, a packet of each instrument every 7 s on average."""
-    day = market_script(17, instruments=12, duration_s=7 * 3_600, begin=time(8, 50), slow=10)
+@pytest.fixture(scope="module")
+def day() -> Script:
+    """From 08:50 to 15:50, a packet of each instrument every 13 s on average; connections come and go."""
+    return market_script(17, instruments=12, duration_s=7 * 3_600, begin=time(8, 50), slow=20)
+
+
+@pytest.mark.parametrize("by", ["received_at", "exchange_timestamp"])
+def test_candles_of_a_whole_day_equal_those_of_plain_python(day: Script, by: By) -> None:
+    dict_ticks = day.dict_ticks()
     for every in ("1m", "1h"):
-        found = candles(day.ticks(), every, gaps=day.gap_table()).collect()
-        expected = naive_candles.candles(day.dict_ticks(), EVERY[every] * 10**9, "received_at", day.gaps)
+        found = candles(day.ticks(), every, by=by, gaps=day.gap_table()).collect()
+        expected = naive_candles.candles(dict_ticks, EVERY[every] * 10**9, by, day.gaps)
         rows = found.with_columns(COL("begin", "end").cast(pl.Int64)).rows(named=True)
         assert rows == [{name: other[name] for name in found.columns} for other in expected]
     assert set(found["session"]) == {"pre_open", "regular", "closing", "outside"}
+    assert set(found["complete"]) == {True, False}
+
+
+def test_volumes_of_a_whole_day_sum_to_what_its_counters_rose(day: Script) -> None:
+    found = candles(day.ticks(), "1m", gaps=day.gap_table()).collect()
+    shown = COL("volume_traded").drop_nulls().cast(pl.Int64)
     rises = (
         day.ticks()
+        .filter(COL("volume_traded").is_not_null())
         .group_by("instrument_token")
-        .agg(
-            (COL("volume_traded").max() - COL("volume_traded").drop_nulls().first())
-            .cast(pl.Int64)
-            .alias("volume")
+        .agg((shown.max() - shown.first()).alias("volume"))
+        .sort("instrument_token")
+    )
+    volumes = found.filter(COL("volume").is_not_null()).group_by("instrument_token")
+    assert volumes.agg(COL("volume").sum()).sort("instrument_token").equals(rises.collect())
+    assert (found["volume"].min(), found["volume"].sum() > 0) == (0, True)
+
+
+@settings(deadline=None, max_examples=40)
+@given(received(), st.data())
+def test_whatever_is_missed_or_repeated_candles_hold_each_tick_once_and_the_volume_that_was_counted(
+    drawn: tuple[list[int], list[int]], data: st.DataObject
+) -> None:
+    _, seen = drawn
+    seconds = data.draw(st.lists(st.integers(0, 7 * 3_600), min_size=len(seen), max_size=len(seen)))
+    prices = data.draw(st.lists(st.integers(1, 9), min_size=len(seen), max_size=len(seen)))
+    at = [day_ns(8, 50, second) for second in sorted(seconds)]
+    cuts = sorted(data.draw(st.lists(st.integers(0, 7 * 3_600), min_size=4, max_size=4)))
+    gaps = gap_table(*(("main-0", day_ns(8, 50, f), day_ns(8, 50, t)) for f, t in (cuts[:2], cuts[2:])))
+    table = ticks(*zip(at, map(float, prices), seen, strict=True))
+    for every in ("1m", "1h", "1d"):
+        found = candles(table, every, gaps=gaps).collect()
+        assert found["ticks"].sum() == len(seen)
+        assert found["volume"].min() >= 0
+        assert found["volume"].sum() == max(seen) - seen[0]
+        edges = found.select(
+            COL("open", "close").is_between(COL("low"), COL("high")),
+            (COL("begin") < COL("end")).alias("lasts"),
         )
-    )
-    volumes = (
-        found.group_by("instrument_token").agg(COL("volume").drop_nulls().sum()).filter(COL("volume") > 0)
-    )
-    assert volumes.join(rises.collect(), on=["instrument_token", "volume"]).height == volumes.height > 5
+        assert edges.select(pl.all_horizontal(pl.all()).all()).item()
+        assert (found["open"][0], found["close"][-1]) == (prices[0], prices[-1])
+        assert (found["high"].max(), found["low"].min()) == (max(prices), min(prices))
 
 
 def test_a_script_has_what_candles_can_stumble_over(script: Script) -> None:
