@@ -36,7 +36,9 @@ def run(path: Path, *, save: bool) -> None:
         # Sockets of files, because others on the machine could connect to TCP ports.
         kernel = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
         where = {"metadata": {"path": str(FOLDER)}}
-        NotebookClient(notebook, km=kernel, timeout=CELL_TIMEOUT_S, resources=where).execute()
+        client = NotebookClient(notebook, km=kernel, timeout=CELL_TIMEOUT_S, resources=where)
+        # A kernel that we made is left running otherwise, and says so when this process is gone.
+        client.execute(cleanup_kc=True)
     if save:
         nbformat.write(notebook, path)
 
