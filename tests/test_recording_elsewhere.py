@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+import subprocess
+import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ import pytest
 from pyarrow import fs
 
 import kiterec
-from kiterec.errors import CorruptPartError, KiterecError, NoRecordingError, StorageError
+from kiterec.errors import CorruptPartError, KiterecError, NoRecordingError, SetupError, StorageError
 from kiterec.store.folder import RecordingFolder
 from kiterec.store.manifest import Status, save_manifest
 from kiterec.store.ranged_file import TAIL_BYTES
@@ -171,6 +173,16 @@ def test_a_recording_elsewhere_can_be_exported_and_cut(
     assert kiterec.open(copy).frames().collect().equals(kiterec.open(large).frames().collect())
 
 
+def test_a_tick_cache_of_a_recording_elsewhere_is_a_file_on_the_disk(
+    counted: tuple[CountedFiles, Recording], tmp_path: Path
+) -> None:
+    recording = counted[1]
+    with pytest.raises(SetupError, match="is not on a disk; name a file"):
+        kiterec.tick_cache(recording.path)
+    cache = kiterec.tick_cache(recording.path, tmp_path / "ticks.parquet")
+    assert kiterec.scan_cache(cache).collect().height == recording.ticks().collect().height
+
+
 def elsewhere(path: Path) -> Recording:
     return kiterec.open(path, file_system=fs.PyFileSystem(CountedFiles()))
 
@@ -276,6 +288,22 @@ def test_a_recording_in_a_bucket_reads_like_one_on_the_disk(bucket: tuple[Any, s
     with pytest.raises(NoRecordingError, match=f"there are {FIXTURE.name}") as raised:
         kiterec.open(f"s3://{USER}feed/recordings/date=2026-01-05{end}")
     check_no_secret(raised.value)
+
+
+def test_no_verb_shows_the_credentials_of_a_url(bucket: tuple[Any, str], tmp_path: Path) -> None:
+    files, end = bucket
+    fs.copy_files(str(FIXTURE), "feed/verbs", destination_filesystem=files)
+    url = f"s3://{USER}feed/verbs{end}"
+    for words, code in (("cut --connections nope -o x", 2), ("info --quick", 0), ("report -o x.html", 0)):
+        verb, *options = words.split()
+        done = subprocess.run(
+            [sys.executable, "-m", "kiterec", verb, url, *options],
+            capture_output=True, text=True, check=False, cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        page = tmp_path / "x.html"
+        said = done.stdout + done.stderr + (page.read_text() if page.exists() else "")
+        assert not any(word in said for word in ("AKIAEXAMPLE", "se/cret", "se%2Fcret"))
 
 
 def test_a_bucket_that_is_not_there_is_said(bucket: tuple[Any, str]) -> None:

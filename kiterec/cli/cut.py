@@ -46,7 +46,7 @@ def cut(
     for name in names or []:
         if name not in source.connections:
             raise click.BadParameter(
-                f"{recording} has no connection {name!r}; it has {', '.join(source.connections)}",
+                f"{source.path} has no connection {name!r}; it has {', '.join(source.connections)}",
                 param_hint="--connections",
             )
     with progress_bar("cutting") as progress:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -11,6 +11,9 @@ from kiterec.cli.options import check_credentials_option, from_option, port_opti
 from kiterec.cli.parameters import RECORDING, duration
 from kiterec.cli.parameters import speed as speed_factor
 from kiterec.clock import NS_PER_S
+
+if TYPE_CHECKING:
+    from kiterec.recording import Recording
 
 
 @click.command()
@@ -72,13 +75,15 @@ def replay(
 
     On a terminal: space pauses, . sends the next frame, + and - change the speed, the arrows seek.
     """
+    import kiterec
     from kiterec.cli.replay_view import watched
     from kiterec.cli.serving import credentials_from_environment, serve
     from kiterec.replay.server import ReplayServer
 
     if exact and rebase:
         raise click.UsageError("--exact sends what was recorded byte for byte, --rebase changes it; give one")
-    timeline, stretch = _stretch(recording, begin, end, skip_idle)
+    opened = kiterec.open(recording)
+    timeline, stretch = _stretch(opened, begin, end, skip_idle)
     ending = at_end or ("close" if exact else "hold")
     server = ReplayServer(
         timeline, port=port, speed=speed, exact=exact, wait_for_clients=expected, at_end=ending,
@@ -89,19 +94,19 @@ def replay(
         hook=None if scenario is None else _faults(scenario),
     )  # fmt: skip
     pace = "as fast as it is taken" if speed is None else f"at {speed:g} times its pace"
-    what = f"the recording {recording}, {'byte for byte, ' if exact else ''}{pace}"
+    what = f"the recording {opened.path}, {'byte for byte, ' if exact else ''}{pace}"
     serve(server, what, hold=ending == "hold", beside=watched)
 
 
-def _stretch(recording: Path, begin: str | None, end: str | None, skip_idle: float | None) -> tuple[Any, Any]:
+def _stretch(
+    opened: Recording, begin: str | None, end: str | None, skip_idle: float | None
+) -> tuple[Any, Any]:
     """Give the timeline and the part of it that is asked for."""
-    import kiterec
     from kiterec.cli.spans import read_span
     from kiterec.clock import to_ns
     from kiterec.replay.playback import Stretch
     from kiterec.replay.recorded import RecordedTimeline
 
-    opened = kiterec.open(recording)
     timeline = RecordedTimeline(opened.path)
     begin_at, end_at = read_span(opened, begin, end)
     stretch = Stretch(

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from kiterec.errors import SetupError
 from kiterec.store.files import storage_errors
 from kiterec.store.folder import CACHE_NAME, open_folder
+from kiterec.store.remote import is_remote
 from kiterec.ticks.carry import in_batches
 from kiterec.ticks.scan import scan_ticks
 from kiterec.ticks.schema import tick_schema
@@ -79,10 +80,18 @@ def tick_cache(path: Path | str, target: Path | str | None = None, *, prices: Pr
     Arguments and errors as for `write_tick_cache`.
     """
     folder = open_folder(path)
-    place = folder.path / CACHE_NAME if target is None else Path(target)
+    place = _place(folder, target)
     if is_current(read_stamp(place), folder, prices):
         return place
     return write_tick_cache(path, place, prices=prices)
+
+
+def _place(folder: RecordingFolder, target: Path | str | None) -> Path:
+    if target is not None:
+        return Path(target)
+    if is_remote(folder.path):
+        raise SetupError(f"{folder.path} is not on a disk; name a file for its tick cache")
+    return folder.path / CACHE_NAME
 
 
 def is_current(stamp: Stamp | None, folder: RecordingFolder, prices: Prices) -> bool:
@@ -119,9 +128,10 @@ def write_tick_cache(path: Path | str, target: Path | str | None = None, *, pric
     folder = open_folder(path)
     if not folder.manifest().is_finished:
         raise SetupError(
-            f"{path} is still being written; stop its recorder, or run kiterec recover if there is none"
+            f"{folder.path} is still being written; "
+            "stop its recorder, or run kiterec recover if there is none"
         )
-    target = folder.path / CACHE_NAME if target is None else Path(target)
+    target = _place(folder, target)
     stamp = _stamp(folder, prices)
     names = pl.Enum(sorted(folder.connections()))
     ticks = scan_ticks(path, prices=prices).with_columns(pl.col("connection").cast(pl.String).cast(names))
