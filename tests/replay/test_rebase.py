@@ -135,6 +135,23 @@ def test_a_client_sees_the_start_as_now_and_time_pass_as_recorded(clock: HandMov
     run(main())
 
 
+def test_order_updates_keep_their_recorded_dates(clock: HandMovedClock) -> None:
+    order = '{"type":"order","data":{"order_id":"1","order_timestamp":"2023-11-14 22:13:20"}}'
+
+    async def main() -> None:
+        timeline = Dated([(0, 0, frame(at(RECORDED_S))), (5, 0, order)])
+        async with (
+            ReplayServer(timeline, speed=None, rebase="now") as server,
+            listening(server.url) as client,
+        ):
+            await client.want(Mode.FULL, 256)
+            await client.until_closed()
+            assert client.texts[-1] == order
+            assert times(client) == [NOW_S]
+
+    run(main())
+
+
 def test_now_is_when_the_clients_are_there_and_where_the_stretch_begins(clock: HandMovedClock) -> None:
     async def main() -> None:
         server = ReplayServer(
