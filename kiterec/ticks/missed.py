@@ -16,6 +16,9 @@ MISSED_SCHEMA: Final = pl.Schema({"connection": pl.String(), "begin": INSTANT, "
 
 _ALWAYS: Final = -(1 << 62), 1 << 62
 
+_PAIRS: Final = 1 << 20
+"""Gaps times instruments that are judged at once."""
+
 
 def presence(ticks: pl.DataFrame) -> pl.DataFrame:
     """Give when each instrument was first and last heard on each connection, a row each."""
@@ -58,56 +61,81 @@ def is_missed(stretches: pl.DataFrame, gaps: pl.DataFrame, heard: pl.DataFrame) 
         gaps: as `MISSED_SCHEMA`; more columns are ignored.
         heard: as `presence` gives it.
     """
-    lost = _lost(gaps, heard).sort("instrument_token", "gap_begin")
-    # Of the gaps that begin before a stretch ends, the one that ends last decides.
-    lost = lost.with_columns(pl.col("gap_end").cum_max().over("instrument_token"))
-    found = (
-        stretches.with_row_index()
-        .sort("end")
-        .join_asof(
-            lost.sort("gap_begin"),
-            left_on="end",
-            right_on="gap_begin",
-            by="instrument_token",
-            strategy="backward",
-            allow_exact_matches=False,
-            check_sortedness=False,
-        )
-        .sort("index")
-    )
-    overlaps = pl.col("gap_end") > pl.col("begin")
-    return found.select(overlaps.fill_null(value=False).alias("missed")).to_series()
-
-
-def _lost(gaps: pl.DataFrame, heard: pl.DataFrame) -> pl.DataFrame:
-    """Give one row a gap and instrument that no other connection covers."""
     ends = gaps.select(
         pl.col("connection").cast(pl.String()),
         pl.col("begin").cast(INSTANT).cast(pl.Int64).fill_null(_ALWAYS[0]).alias("gap_begin"),
         pl.col("end").cast(INSTANT).cast(pl.Int64).fill_null(_ALWAYS[1]).alias("gap_end"),
     ).with_row_index("gap")
-    of_instruments = ends.join(heard.select("connection", "instrument_token"), on="connection")
-    others = of_instruments.join(
-        heard.select(
-            "instrument_token",
-            pl.col("connection").alias("other"),
-            pl.col("first").cast(pl.Int64),
-            pl.col("last").cast(pl.Int64),
-        ),
-        on="instrument_token",
-    ).filter(
-        pl.col("other") != pl.col("connection"),
-        pl.col("first") <= pl.col("gap_begin"),
-        pl.col("last") >= pl.col("gap_end"),
-    )
-    also_away = (
-        others.join(ends, left_on="other", right_on="connection", suffix="_of_other")
-        .filter(
-            pl.col("gap_begin_of_other") < pl.col("gap_end"), pl.col("gap_end_of_other") > pl.col("gap_begin")
+    away_too = _away_too(ends, heard["connection"].unique())
+    numbered = stretches.select("instrument_token", "begin", "end").with_row_index()
+    tokens = heard["instrument_token"].unique().sort()
+    # Many gaps of many instruments do not fit the memory, so only some instruments are judged at once.
+    at_once = max(1, _PAIRS // max(1, ends.height))
+    parts = []
+    for first in range(0, tokens.len(), at_once):
+        some = tokens.slice(first, at_once).implode()
+        lost = _lost(ends, away_too, heard.filter(pl.col("instrument_token").is_in(some)))
+        mine = numbered.filter(pl.col("instrument_token").is_in(some))
+        parts.append(mine.select("index", _overlapped(mine, lost, by="instrument_token")))
+    judged = pl.concat([pl.DataFrame(schema={"index": pl.UInt32(), "missed": pl.Boolean()}), *parts])
+    found = numbered.select("index").join(judged, on="index", how="left", maintain_order="left")
+    return found["missed"].fill_null(value=False)
+
+
+def _overlapped(stretches: pl.DataFrame, gaps: pl.DataFrame, *, by: str) -> pl.Series:
+    """Tell for each stretch whether a gap of the same name or number overlaps it."""
+    # Of the gaps that begin before a stretch ends, the one that ends last decides.
+    latest = gaps.sort("gap_begin").with_columns(pl.col("gap_end").cum_max().over(by))
+    found = (
+        stretches.select(by, "begin", "end")
+        .with_row_index("place")
+        .sort("end")
+        .join_asof(
+            latest.select(by, "gap_begin", "gap_end"),
+            left_on="end",
+            right_on="gap_begin",
+            by=by,
+            strategy="backward",
+            allow_exact_matches=False,
+            check_sortedness=False,
         )
-        .select("gap", "instrument_token", "other")
+        .sort("place")
     )
-    covering = others.join(also_away, on=["gap", "instrument_token", "other"], how="anti")
+    overlaps = pl.col("gap_end") > pl.col("begin")
+    return found.select(overlaps.fill_null(value=False).alias("missed")).to_series()
+
+
+def _away_too(ends: pl.DataFrame, connections: pl.Series) -> pl.DataFrame:
+    """Give the other connections that have a gap of their own during each gap."""
+    pairs = ends.join(connections.rename("other").to_frame(), how="cross")
+    stretches = pairs.select(
+        pl.col("other").alias("connection"),
+        pl.col("gap_begin").alias("begin"),
+        pl.col("gap_end").alias("end"),
+    )
+    return pairs.filter(_overlapped(stretches, ends, by="connection")).select("gap", "other")
+
+
+def _lost(ends: pl.DataFrame, away_too: pl.DataFrame, heard: pl.DataFrame) -> pl.DataFrame:
+    """Give one row a gap and instrument that no other connection covers."""
+    of_instruments = ends.join(heard.select("connection", "instrument_token"), on="connection")
+    covering = (
+        of_instruments.join(
+            heard.select(
+                "instrument_token",
+                pl.col("connection").alias("other"),
+                pl.col("first").cast(pl.Int64),
+                pl.col("last").cast(pl.Int64),
+            ),
+            on="instrument_token",
+        )
+        .filter(
+            pl.col("other") != pl.col("connection"),
+            pl.col("first") <= pl.col("gap_begin"),
+            pl.col("last") >= pl.col("gap_end"),
+        )
+        .join(away_too, on=["gap", "other"], how="anti")
+    )
     return of_instruments.join(covering, on=["gap", "instrument_token"], how="anti").select(
         "instrument_token", "gap_begin", "gap_end"
     )

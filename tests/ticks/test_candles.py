@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiterec.clock import IST, to_ns
-from kiterec.ticks import carry
+from kiterec.ticks import carry, missed
 from kiterec.ticks.candles import candles, interval_ns
 from kiterec.ticks.schema import INSTANT, TICK_SCHEMA
 from kiterec.ticks.sessions import Session
@@ -153,6 +153,14 @@ def test_the_size_of_batches_changes_nothing(rows: int, monkeypatch: pytest.Monk
     whole = candles(script.ticks(), "7s", gaps=script.gap_table()).collect()
     monkeypatch.setattr(carry, "ROWS_AT_ONCE", rows)
     monkeypatch.setattr(carry, "_FOLD_ROWS", 3 * rows)
+    assert candles(script.ticks(), "7s", gaps=script.gap_table()).collect().equals(whole)
+
+
+def test_how_many_instruments_are_judged_at_once_changes_nothing(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = candles(script.ticks(), "7s", gaps=script.gap_table()).collect()
+    monkeypatch.setattr(missed, "_PAIRS", 20)
     assert candles(script.ticks(), "7s", gaps=script.gap_table()).collect().equals(whole)
 
 
