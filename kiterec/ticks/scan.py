@@ -7,12 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import polars as pl
 from polars.io.plugins import register_io_source
 
 from kiterec.clock import to_ns
 from kiterec.errors import SetupError
-from kiterec.store.folder import open_folder
 from kiterec.store.packet_count import declared_packets
+from kiterec.store.several import open_several, within
 from kiterec.ticks.bounds import Bounds, find_bounds, joined, split_predicate
 from kiterec.ticks.crew import checked_threads, crew
 from kiterec.ticks.decode import decode_packets, find_in_batch, read_tokens
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    import polars as pl
     import pyarrow as pa
     from numpy.typing import NDArray
 
     from kiterec.store.folder import RecordingFolder
+    from kiterec.store.several import Named
     from kiterec.ticks.decode import Context
     from kiterec.ticks.find import Packets
     from kiterec.ticks.schema import Prices
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
 
 MAX_INSTRUMENT_TOKEN: Final = 0xFFFF_FFFF
 
-TICKS_AT_ONCE: Final = 1 << 16
-"""Ticks that are decoded at a time, of all connections together: 16 MB with all columns."""
+TICKS_AT_ONCE: Final = 1 << 15
+"""Ticks that are decoded at a time, of all connections together: 8 MB with all columns."""
 
-PAYLOAD_AT_ONCE: Final = 12 << 20
+PAYLOAD_AT_ONCE: Final = 8 << 20
 """Bytes of frames that are decompressed at a time, of all connections together."""
 
 LONG_FRAME: Final = 16 << 10
@@ -55,7 +56,7 @@ _WANTED: Final = "\0wanted"
 
 
 def scan_ticks(
-    recording: RecordingFolder | Path | str,
+    recording: Named | Iterable[Named],
     *,
     symbols: Iterable[str | int] | None = None,
     prices: Prices = "float",
@@ -64,15 +65,18 @@ def scan_ticks(
     segments: SegmentTable = SEGMENTS,
     threads: int | None = None,
 ) -> pl.LazyFrame:
-    """Give the ticks of a recording as a lazy table; works while it is being written.
+    """Give the ticks of one recording or of several as a lazy table; works while they are being written.
 
     Shape:
         One row a packet in `(seq, packet)` order, the columns of `tick_schema(prices)`. What is no whole
-        packet of a known length gives no row. Each collect reads the recording as it then is.
+        packet of a known length gives no row. Each collect reads the recording as it then is. Of several,
+        one recording comes after the other, each with a `seq` of its own.
 
     Args:
-        recording: the folder, or what names it for `open_folder`.
-        symbols: instruments by token, `NSE:INFY` or a pattern such as `NFO:NIFTY*`; None for all.
+        recording: the folder, or what names it for `open_folder`; several as a list, a pattern such as
+            `recordings/date=2026-11-*/*`, or the folder that they are in.
+        symbols: instruments by token, `NSE:INFY` or a pattern such as `NFO:NIFTY*`; None for all. Each
+            recording has its own dump: an instrument that it does not know has no rows in it.
         prices: `float` for rupees, `int` for the integers of the wire with `price_divisor`.
         begin: first instant of `received_at`; None for the beginning.
         end: first instant that is too late; None for the end.
@@ -81,16 +85,36 @@ def scan_ticks(
 
     Raises:
         ManifestError: there is no recording, or its format is newer.
-        SetupError: a symbol is unknown, or the recording has no instrument dump to look it up in.
+        SetupError: a symbol is unknown (of several: to all of them), or a recording has no instrument dump to
+            look it up in.
         ValueError: a time without zone, an unknown kind of price, or fewer than one thread.
     """
     if threads is not None:
         checked_threads(threads)
-    folder = open_folder(recording)
-    folder.manifest()
+    folders = open_several(recording)
     schema = tick_schema(prices, segments=segments)
     asked = time_bounds(begin, end)
-    tokens = None if symbols is None else tokens_of(symbols, folder.instruments_path)
+    # None is read of what lies outside; at least one is kept for the schema.
+    folders = within(folders, asked.begin_ns, asked.end_ns) or folders[:1]
+    tokens = [None] * len(folders) if symbols is None else _tokens_in(symbols, folders)
+    scans = [
+        _scan(folder, asked, schema=schema, tokens=some, prices=prices, segments=segments, threads=threads)
+        for folder, some in zip(folders, tokens, strict=True)
+    ]
+    return scans[0] if len(scans) == 1 else pl.concat(scans)
+
+
+def _scan(
+    folder: RecordingFolder,
+    asked: Bounds,
+    *,
+    schema: pl.Schema,
+    tokens: NDArray[np.uint32] | None,
+    prices: Prices,
+    segments: SegmentTable,
+    threads: int | None,
+) -> pl.LazyFrame:
+    """Give the ticks of one recording."""
 
     def source(
         with_columns: list[str] | None,
@@ -245,6 +269,34 @@ def tokens_of(symbols: Iterable[str | int], dump_path: Path) -> NDArray[np.uint3
             f"{dump_path.parent} has no instrument dump to look names up in; give instrument_tokens"
         )
     return np.array(InstrumentDump.from_parquet(dump_path).select(asked), np.uint32)
+
+
+def _tokens_in(
+    symbols: Iterable[str | int], folders: list[RecordingFolder]
+) -> list[NDArray[np.uint32] | None]:
+    """Give the tokens of the asked instruments in each recording: days have other contracts.
+
+    Raises:
+        SetupError: as for `tokens_of`, of what no recording knows.
+    """
+    asked = [symbols] if isinstance(symbols, (str, int)) else list(symbols)
+    if len(folders) == 1:
+        return [tokens_of(asked, folders[0].instruments_path)]
+    found: list[NDArray[np.uint32] | None] = []
+    known: set[str | int] = set()
+    failure: SetupError | None = None
+    for folder in folders:
+        mine = [np.empty(0, np.uint32)]
+        for word in asked:
+            try:
+                mine.append(tokens_of([word], folder.instruments_path))
+                known.add(word)
+            except SetupError as error:
+                failure = failure or error
+        found.append(np.concatenate(mine))
+    if failure is not None and not known.issuperset(asked):
+        raise failure
+    return found
 
 
 def _as_tokens(words: Iterable[str | int]) -> NDArray[np.uint32]:
