@@ -43,16 +43,22 @@ def crew(threads: int) -> Iterator[Crew]:
     if threads == 1:
         yield Crew(None, 1)
         return
-    with ThreadPoolExecutor(threads, thread_name_prefix="kiterec-ticks") as pool:
-        yield Crew(pool, threads)
+    with (
+        ThreadPoolExecutor(threads, thread_name_prefix="kiterec-ticks") as pool,
+        ThreadPoolExecutor(1, thread_name_prefix="kiterec-ticks-decoder") as decoder,
+    ):
+        yield Crew(pool, threads, decoder)
 
 
 class Crew:
     """Some threads; results come in the order of the work, whoever did it."""
 
-    def __init__(self, pool: ThreadPoolExecutor | None, size: int) -> None:
+    def __init__(
+        self, pool: ThreadPoolExecutor | None, size: int, decoder: ThreadPoolExecutor | None = None
+    ) -> None:
         """Use `crew`."""
         self._pool = pool
+        self._decoder = decoder
         self.size = size
 
     def each(self, work: Callable[[From], To], parts: Sequence[From]) -> list[To]:
@@ -66,16 +72,17 @@ class Crew:
     ) -> Generator[Any]:
         """Read from a source, split what it gives and work on the pieces, a little ahead of who asks.
 
-        At any time one thing is being read and as many pieces are worked on as there are threads. The source
-        is closed at the end.
+        One thread does the work on all sources, while the others read: numpy's many short calls in two
+        threads wait for each other's turn more than they do, and decompressing needs no turns.
         """
-        if self._pool is None:
+        if self._pool is None or self._decoder is None:
             return (work(piece) for read in source for piece in split(read))
-        return self._ahead(self._pool, source, split, work)
+        return self._ahead(self._pool, self._decoder, source, split, work)
 
     def _ahead(
         self,
         pool: ThreadPoolExecutor,
+        decoder: ThreadPoolExecutor,
         source: Iterator[From],
         split: Callable[[From], Iterable[To]],
         work: Callable[[To], Any],
@@ -86,8 +93,8 @@ class Crew:
             while (read := reading.result()) is not None:
                 reading = pool.submit(next, source, None)
                 for piece in split(read):
-                    made.append(pool.submit(work, piece))
-                    if len(made) > self.size - 1:
+                    made.append(decoder.submit(work, piece))
+                    if len(made) > 1:
                         yield made.popleft().result()
             while made:
                 yield made.popleft().result()

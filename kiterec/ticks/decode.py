@@ -93,7 +93,7 @@ def decode(
     columns: Collection[str] | None = None,
     segments: SegmentTable = SEGMENTS,
     received_at: Sequence[int] | NDArray[np.int64] | None = None,
-    threads: int | None = None,
+    threads: int | None = 1,
 ) -> pl.DataFrame:
     """Decode frames into the tick table.
 
@@ -109,8 +109,8 @@ def decode(
         columns: which columns, in this order; all for None. Others are not decoded.
         segments: exchange segments with their divisors and names.
         received_at: nanoseconds since the epoch of each frame; the column is null without.
-        threads: that decode at once; None for one a core that the process may use, and only one for what
-            takes no time anyway. The table is the same.
+        threads: that decode at once; None for one a core that the process may use, though no more than is
+            worth it. The table is the same. Two gain little: numpy's many short calls take turns.
 
     Raises:
         TypeError: the frames are not binary.
