@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from kiterec.store.manifest import MANIFEST_NAME, Status
 from kiterec.store.remote import URL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     Named = RecordingFolder | Path | str
 
 
@@ -28,10 +27,10 @@ def open_several(recordings: Named | Iterable[Named]) -> list[RecordingFolder]:
         NoRecordingError: one of the names stands for no recording.
         StorageError: as for `open_folder`.
     """
-    names = [recordings] if isinstance(recordings, (RecordingFolder, Path, str)) else list(recordings)
+    names = list(recordings) if isinstance(recordings, Iterable) and not isinstance(recordings, str) else None
     found: dict[str, RecordingFolder] = {}
-    for name in names:
-        for folder in _open(name):
+    for name in [recordings] if names is None else names:
+        for folder in _open(name):  # type: ignore[arg-type]
             found.setdefault(str(folder.path), folder)
     if not found:
         raise NoRecordingError("no recording is named; give at least one")
@@ -39,7 +38,7 @@ def open_several(recordings: Named | Iterable[Named]) -> list[RecordingFolder]:
 
 
 def _open(name: Named) -> list[RecordingFolder]:
-    if isinstance(name, RecordingFolder) or URL.match(str(name)):
+    if isinstance(name, RecordingFolder) or not isinstance(name, (str, Path)) or URL.match(str(name)):
         return [open_folder(name)]
     path = Path(name)
     if path.exists():
