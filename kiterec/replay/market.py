@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -125,6 +126,27 @@ class MarketBatch:
         return message
 
 
+@dataclass(frozen=True, slots=True)
+class MarketMemory:
+    """A copy of all that is known of a market at an instant, for the instruments in the order of its index.
+
+    Attributes:
+        packets: the last packet of each in 184 bytes.
+        length: its length; 0: none yet.
+        owners: which connection speaks for which; None where there is one connection alone.
+        texts: which texts were sent.
+    """
+
+    packets: npt.NDArray[np.uint8]
+    length: npt.NDArray[np.int64]
+    owners: Owners | None
+    texts: TextFilter
+
+    def size(self) -> int:
+        """Give about how many bytes it holds."""
+        return 2 * (self.packets.nbytes + self.length.nbytes)
+
+
 class Market:
     """Everything that is known of the market at the replay's instant.
 
@@ -155,6 +177,19 @@ class Market:
         self._state.enter(no_packets(0), np.empty(0, np.int32), instruments=len(self.index))
         if universe is not None:
             self.open(universe)
+
+    def memory(self) -> MarketMemory:
+        """Give a copy of what is known now, between two batches."""
+        packets, length = self._state.packets(np.arange(self._state.instruments, dtype=np.int32))
+        owners = None if self._owners is None else self._owners.copy()
+        return MarketMemory(packets, length, owners, self._texts.copy())
+
+    def recall(self, memory: MarketMemory) -> None:
+        """Go back to what was known then."""
+        self._owners = None if memory.owners is None else memory.owners.copy()
+        self._texts = memory.texts.copy()
+        self._state = MarketState.of(memory.packets, memory.length)
+        self._state.enter(no_packets(0), np.empty(0, np.int32), instruments=len(self.index))
 
     def enter(
         self, batch: TimelineBatch, packets: PacketBatch, *, wire: WireRows | None = None

@@ -60,6 +60,19 @@ class MarketState:
         self._instrument = np.zeros(0, np.int32)
         self._begin = self._end = 0
 
+    @classmethod
+    def of(cls, packets: npt.NDArray[np.uint8], length: npt.NDArray[np.int64]) -> MarketState:
+        """Give the state with these last packets, as `packets` gave them for all instruments in order."""
+        state = cls()
+        state._packets, state._length = packets.copy(), length.copy()
+        state._last = np.full(len(length), _SETTLED, np.int64)
+        return state
+
+    @property
+    def instruments(self) -> int:
+        """Give how many instruments there is room for."""
+        return len(self._length)
+
     def enter(self, batch: PacketBatch, instrument: npt.NDArray[np.int32], *, instruments: int) -> None:
         """Begin a batch, at its start.
 

@@ -31,6 +31,13 @@ class Owners:
         self._spoke_ns = np.empty(0, np.int64)
         self._length = np.empty(0, np.int64)
 
+    def copy(self) -> Owners:
+        """Give another one that knows the same."""
+        other = Owners()
+        other._owner, other._spoke_ns = self._owner.copy(), self._spoke_ns.copy()
+        other._length = self._length.copy()
+        return other
+
     def grow(self, instruments: int) -> None:
         """Make room for this many instruments."""
         more = instruments - len(self._owner)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from kiterec.clock import NS_PER_MS, NS_PER_S
+from kiterec.replay.checkpoints import Checkpoints, Place
 from kiterec.replay.client import SNAPSHOT_DELAY_S
 from kiterec.replay.market import MarketBatch
 from kiterec.replay.reading import read_ahead
 from kiterec.replay.rebased import RebasedTimeline
-from kiterec.replay.timeline import TimelineKind
+from kiterec.replay.timeline import Resumable, TimelineKind
 from kiterec.replay.transport import Target
 from kiterec.wire.transcript import read_lifecycle
 
@@ -97,6 +98,8 @@ class Playback:
         # A client's requests come one after another: the first frame meets all of them.
         self._quiet_s = 0 if market is None else SNAPSHOT_DELAY_S
         self._clean = True
+        self._checkpoints = Checkpoints()
+        self._resumable = isinstance(timeline, Resumable)
         self._rebased = timeline if isinstance(timeline, RebasedTimeline) else None
 
     @property
@@ -107,13 +110,22 @@ class Playback:
     async def run(self, target: Target) -> Target | None:
         """Serve the timeline from a place to its end; give another place if the way there goes back."""
         self._tally.state = "waiting" if self._clean else "running"
-        if not self._clean and self._market is not None:
-            self._market.reset(self._timeline.universe)
+        place = None if self._clean else self._go_back(target)
         self._clean = False
-        back = await self._through(target)
+        back = await self._through(target, place)
         if back is None:
             await self._audience.drained(ended=True)
         return back
+
+    def _go_back(self, target: Target) -> Place | None:
+        """Make the market what it was at the last known place before the target; None: at the start."""
+        checkpoint = self._checkpoints.before(target)
+        if self._market is not None:
+            if checkpoint is None or checkpoint.memory is None:
+                self._market.reset(self._timeline.universe)
+            else:
+                self._market.recall(checkpoint.memory)
+        return None if checkpoint is None else checkpoint.place
 
     def end(self) -> None:
         """Say that nothing more comes, unless somebody goes back."""
@@ -137,15 +149,20 @@ class Playback:
             self._rebased.begin_now(self._stretch.begin_ns)
         return self._transport.take_target() or self.beginning
 
-    async def _through(self, target: Target | None) -> Target | None:
+    async def _through(self, target: Target | None, place: Place | None) -> Target | None:
         reading = read_ahead(
             self._timeline,
             packets=self._market is not None,
             wire=not self._lockstep,
             end_ns=self._stretch.end_ns,
+            place=place,
         )
+        passed_ns = 0 if place is None else place.due_ns
         async with contextlib.aclosing(reading) as batches:
             async for read in batches:
+                if self._resumable:
+                    self._checkpoints.offer(Place(read.first_seq, passed_ns), self._market)
+                passed_ns = int(read.source.due_ns[-1])
                 batch = self._enter(read)
                 begin = 0
                 if target is not None:

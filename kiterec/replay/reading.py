@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from kiterec.replay.packet_batch import PacketBatch, locate_packets
-from kiterec.replay.timeline import TimelineBatch, TimelineKind
+from kiterec.replay.timeline import Resumable, TimelineBatch, TimelineKind
 from kiterec.replay.wire_frames import WireRows, wire_rows
 from kiterec.ticks.find import binary_buffers
 from kiterec.wire.frames import HEADER_BYTES
@@ -20,6 +20,7 @@ from kiterec.wire.frames import HEADER_BYTES
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator
 
+    from kiterec.replay.checkpoints import Place
     from kiterec.replay.timeline import Timeline
 
 JOINED_BYTES: Final = 1 << 18
@@ -43,9 +44,19 @@ class Read:
     packets: PacketBatch | None
     wire: WireRows | None
 
+    @property
+    def first_seq(self) -> int:
+        """Give the number of the first message."""
+        return 0 if self.source.seq is None else int(self.source.seq[0])
+
 
 async def read_ahead(
-    timeline: Timeline, *, packets: bool, wire: bool = False, end_ns: int | None = None
+    timeline: Timeline,
+    *,
+    packets: bool,
+    wire: bool = False,
+    end_ns: int | None = None,
+    place: Place | None = None,
 ) -> AsyncGenerator[Read]:
     """Give the batches of a timeline, none of them empty, the next one being read meanwhile.
 
@@ -56,9 +67,10 @@ async def read_ahead(
         packets: find the packets of each batch too, and leave the heartbeats out; None is given otherwise.
         wire: make the WebSocket frames too; None is given otherwise.
         end_ns: only what is due before; None: all.
+        place: begin there, if the timeline is `Resumable`; None: at the start.
     """
     loop = asyncio.get_running_loop()
-    batches = _read(timeline, packets=packets, wire=wire, end_ns=end_ns)
+    batches = _read(_numbered(timeline, place), packets=packets, wire=wire, end_ns=end_ns)
     with ThreadPoolExecutor(1, thread_name_prefix="kiterec-replay-read") as thread:
         coming = loop.run_in_executor(thread, next, batches, None)
         try:
@@ -71,8 +83,10 @@ async def read_ahead(
             thread.submit(batches.close)
 
 
-def _read(timeline: Timeline, *, packets: bool, wire: bool, end_ns: int | None) -> Generator[Read]:
-    for given in _joined(_numbered(timeline)):
+def _read(
+    batches: Iterator[TimelineBatch], *, packets: bool, wire: bool, end_ns: int | None
+) -> Generator[Read]:
+    for given in _joined(batches):
         batch = given
         size = len(batch)
         if end_ns is not None:
@@ -80,18 +94,21 @@ def _read(timeline: Timeline, *, packets: bool, wire: bool, end_ns: int | None) 
         last = len(batch) < size
         if packets:
             batch = _without_heartbeats(batch)
-        if len(batch):
-            binary = batch.kind == TimelineKind.BINARY
+        for piece in _ending_at_losses(batch):
+            binary = piece.kind == TimelineKind.BINARY
             yield Read(
-                batch,
-                locate_packets(batch.payloads, binary=binary) if packets else None,
-                wire_rows(batch.payloads) if wire else None,
+                piece,
+                locate_packets(piece.payloads, binary=binary) if packets else None,
+                wire_rows(piece.payloads) if wire else None,
             )
         if last:
             return
 
 
-def _numbered(timeline: Timeline) -> Iterator[TimelineBatch]:
+def _numbered(timeline: Timeline, place: Place | None) -> Iterator[TimelineBatch]:
+    if place is not None and isinstance(timeline, Resumable):
+        yield from timeline.batches_from(place.seq, due_ns=place.due_ns)
+        return
     number = 0
     for batch in timeline.batches():
         if batch.seq is None:
@@ -128,6 +145,16 @@ def _one(batches: list[TimelineBatch]) -> TimelineBatch:
         payloads=pa.concat_arrays([batch.payloads for batch in batches]),
         seq=np.concatenate([batch.seq for batch in batches if batch.seq is not None]),
     )
+
+
+def _ending_at_losses(batch: TimelineBatch) -> Iterator[TimelineBatch]:
+    """Cut a batch after each disconnect, so that what it frees is free from the next message on."""
+    ends = (np.flatnonzero(batch.kind == TimelineKind.DISCONNECT) + 1).tolist()
+    begin = 0
+    for end in [*ends, len(batch)]:
+        if end > begin:
+            yield batch if end - begin == len(batch) else _rows(batch, slice(begin, end))
+        begin = end
 
 
 def _without_heartbeats(batch: TimelineBatch) -> TimelineBatch:

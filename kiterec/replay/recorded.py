@@ -31,6 +31,7 @@ _KINDS: Final = {
 }
 _BATCH_ROWS: Final = 4096
 _BATCH_BYTES: Final = 1 << 20
+_NO_END: Final = 1 << 62
 
 
 class RecordedTimeline:
@@ -53,6 +54,7 @@ class RecordedTimeline:
     def __init__(self, path: Path | str, *, begin_ns: int | None = None, end_ns: int | None = None) -> None:
         self._folder = open_folder(path)
         self._begin_ns, self._end_ns = begin_ns, end_ns
+        self._monotonic_start_ns: int | None = None
         self._connections = tuple(sorted(self._folder.connections(), key=_natural))
         if not self._connections:
             raise ReplayError(f"{self._folder.path} holds no connection; nothing was recorded there")
@@ -121,23 +123,33 @@ class RecordedTimeline:
         Raises:
             CorruptPartError: a part does not check.
         """
+        return self.batches_from(0, due_ns=0)
+
+    def batches_from(self, seq: int, *, due_ns: int) -> Iterator[TimelineBatch]:
+        """Give the received messages from this number on; row groups before it are not read."""
         columns = ["seq", "connection", "monotonic_ns", "kind", "payload"]
-        start_ns: int | None = None
-        latest_ns = 0
+        if seq and self._monotonic_start_ns is None and (first := self._first_row(self._begin_ns)):
+            self._monotonic_start_ns = first[1]
+        start_ns = self._monotonic_start_ns
+        latest_ns = due_ns
         rows = read_transcript(
-            self._folder.path, columns=columns, begin_ns=self._begin_ns, end_ns=self._end_ns
+            self._folder.path,
+            columns=columns,
+            begin_ns=self._begin_ns,
+            end_ns=self._end_ns,
+            seq_range=(seq, _NO_END) if seq else None,
         )
         for batch in rows:
             if not batch.num_rows:
                 continue
             monotonic_ns = np.from_dlpack(batch.column("monotonic_ns"))
             if start_ns is None:
-                start_ns = int(monotonic_ns[0])
+                start_ns = self._monotonic_start_ns = int(monotonic_ns[0])
             # A machine that was restarted between two recordings merged into one starts its clock anew; time
             # then stands still in the timeline instead of going back.
-            due_ns = np.maximum.accumulate(np.maximum(monotonic_ns - start_ns, latest_ns))
-            latest_ns = int(due_ns[-1])
-            yield from _cut(self._served(batch, due_ns))
+            due = np.maximum.accumulate(np.maximum(monotonic_ns - start_ns, latest_ns))
+            latest_ns = int(due[-1])
+            yield from _cut(self._served(batch, due))
 
     def _served(
         self, batch: pa.RecordBatch, due_ns: np.ndarray[tuple[int], np.dtype[np.int64]]

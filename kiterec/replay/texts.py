@@ -27,6 +27,13 @@ class TextFilter:
     def __init__(self) -> None:
         self._seen: OrderedDict[bytes, tuple[int, Counter[int]]] = OrderedDict()
 
+    def copy(self) -> TextFilter:
+        """Give another one that knows the same."""
+        other = TextFilter()
+        for payload, (first_ns, counts) in self._seen.items():
+            other._seen[payload] = (first_ns, counts.copy())
+        return other
+
     def lets_through(self, payload: bytes, *, connection: int, due_ns: int) -> bool:
         """Tell whether a recorded text is sent to the clients."""
         if _answers_the_recorder(payload):

@@ -108,6 +108,20 @@ class Timeline(Protocol):
 
 
 @runtime_checkable
+class Resumable(Protocol):
+    """A timeline that can be read from a place in its middle; its batches have numbers."""
+
+    def batches_from(self, seq: int, *, due_ns: int) -> Iterator[TimelineBatch]:
+        """Give what `batches` gives from the message of this number on, without reading what is before.
+
+        Args:
+            seq: of the first message.
+            due_ns: when the message before it was due.
+        """
+        ...
+
+
+@runtime_checkable
 class Dated(Protocol):
     """A timeline that knows when it was."""
 

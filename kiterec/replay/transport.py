@@ -11,6 +11,7 @@ import numpy as np
 from kiterec.clock import NS_PER_MS, NS_PER_S
 
 if TYPE_CHECKING:
+    from kiterec.replay.checkpoints import Place
     from kiterec.replay.pace import Pace
     from kiterec.replay.stats import Tally
     from kiterec.replay.timeline import TimelineBatch
@@ -36,6 +37,12 @@ class Target:
         if self.position_ns is not None:
             return self.position_ns > tally.position_ns
         return self.seq > tally.seq
+
+    def is_behind(self, place: Place) -> bool:
+        """Tell whether the first message at this target is none of those before a place."""
+        if self.position_ns is not None:
+            return place.due_ns < self.position_ns
+        return place.seq <= self.seq
 
     def row(self, batch: TimelineBatch) -> int:
         """Give the first row of the batch that is not before the place; its length if all are."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from kiterec.replay.timeline import TimelineBatch
+
 START = 1_763_700_000_000_000_000
 ROWS = [
     (0, "main-10", Kind.CONNECTED, lifecycle_payload(attempt=1)),
@@ -155,3 +157,32 @@ def test_a_seek_goes_to_a_recorded_time_or_number(recording: Path) -> None:
             assert server.stats().seq == 6
 
     run(main())
+
+
+def test_a_recording_is_read_from_any_message_on_as_if_from_its_start(tmp_path: Path) -> None:
+    writer = RecordingWriter.create(tmp_path, label="test", accounts=["main"])
+    for n in range(60):
+        payload = frame(packet(184, 256, last_price=n)) if n % 7 else b"\x00"
+        # The clock goes back once, as after a restart between two merged recordings.
+        monotonic_ns = (n if n < 40 else n - 30) * MS
+        writer.append(f"main-{n % 3}", Row(START + n * MS, monotonic_ns, Kind.BINARY, payload))
+    writer.close()
+    whole = rows_of(RecordedTimeline(writer.path).batches())
+    for first in range(1, 60, 7):
+        due_ns = whole[first - 1][1]
+        assert rows_of(RecordedTimeline(writer.path).batches_from(first, due_ns=due_ns)) == whole[first:]
+
+
+def rows_of(batches: Iterator[TimelineBatch]) -> list:
+    return [
+        row
+        for batch in batches
+        for row in zip(
+            batch.seq.tolist(),
+            batch.due_ns.tolist(),
+            batch.connection.tolist(),
+            batch.kind.tolist(),
+            batch.payloads.to_pylist(),
+            strict=True,
+        )
+    ]
