@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     "acknowledged it over the control channel.",
 )  # fmt: skip
 @click.option(
+    "--lockstep-timeout", type=duration, default="30s", show_default=True, metavar="TIME",
+    help="In lockstep, fail when a client keeps the others waiting for so long.",
+)  # fmt: skip
+@click.option(
     "--at-end", type=click.Choice(["close", "hold", "loop"]),
     help="Close the connections and exit, stay with heartbeats as Kite does after hours, or begin anew.  "
     "[default: hold; with --exact, close]",
@@ -64,7 +68,8 @@ if TYPE_CHECKING:
 def replay(
     *, recording: Path, port: int, speed: float | None, exact: bool, expected: int | None, begin: str | None,
     end: str | None, skip_idle: float | None, paused: bool,
-    lockstep: Literal["taken", "acknowledged"] | None, at_end: Literal["close", "hold", "loop"] | None,
+    lockstep: Literal["taken", "acknowledged"] | None, lockstep_timeout: float,
+    at_end: Literal["close", "hold", "loop"] | None,
     scenario: Path | None, disconnects: bool, rebase: Literal["now"] | None, rest: bool,
     check_credentials: bool,
 ) -> None:  # fmt: skip
@@ -78,6 +83,7 @@ def replay(
     import kiterec
     from kiterec.cli.replay_view import watched
     from kiterec.cli.serving import credentials_from_environment, serve
+    from kiterec.replay.limits import Limits
     from kiterec.replay.server import ReplayServer
 
     if exact and rebase:
@@ -88,6 +94,7 @@ def replay(
     server = ReplayServer(
         timeline, port=port, speed=speed, exact=exact, wait_for_clients=expected, at_end=ending,
         stretch=stretch, paused=paused,
+        limits=Limits(lockstep_s=lockstep_timeout),
         lockstep="acknowledged" if lockstep == "acknowledged" else lockstep is not None,
         credentials=credentials_from_environment() if check_credentials else None,
         disconnects=disconnects, rebase=rebase, rest=rest,

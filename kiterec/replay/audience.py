@@ -35,6 +35,7 @@ class Audience:
         self._news = asyncio.Event()
         self._noticed_at = 0.0
         self._digests: dict[str, str] = {}
+        self._left = ""
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -57,6 +58,7 @@ class Audience:
         """Forget a client whose connection has ended."""
         client.leave()
         self._clients.remove(client)
+        self._left = client.name
         self._unacknowledged.discard(client.name)
         self._news.set()
         digest = client.outlet.digest()
@@ -124,6 +126,20 @@ class Audience:
         # What a client sent before its pong, or before its acknowledgement, has been heard by then.
         for client in tuple(self._clients):
             await client.outlet.taken()
+
+    def awaited(self) -> str:
+        """Say for whom a replay in lockstep waits."""
+        names = [
+            client.name
+            for client in self._clients
+            if client.name in self._unacknowledged or client.outlet.unanswered
+        ]
+        if names:
+            return f"{', '.join(names)} to {'acknowledge' if self._unacknowledged else 'take'} a message"
+        if self._here() < self._expected:
+            left = f", after {self._left} has left" if self._left else ""
+            return f"clients: {self._here()} of {self._expected} are there{left}"
+        return "the clients to ask for nothing more"
 
     def acknowledge(self, name: str | None) -> bool:
         """Say that a client, or each for None, has dealt with its last message; False: it had none."""

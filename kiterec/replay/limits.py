@@ -20,6 +20,8 @@ class Limits:
         unread_bytes: a client that leaves more than this unread is cut off; 8 MiB at least, for a replay
             without deadlines fills half of that on purpose.
         stall_s: how long a client may read nothing while the replay waits for it.
+        lockstep_s: how long a replay in lockstep waits for a client to take or acknowledge a message, or to
+            come back; then it fails. A pause has no bound, nor has the wait for the first clients.
 
     Raises:
         ValueError: a bound is not positive or too small.
@@ -31,6 +33,7 @@ class Limits:
     connections: int = 256
     unread_bytes: int = 16 << 20
     stall_s: float = 10.0
+    lockstep_s: float = 30.0
 
     def __post_init__(self) -> None:
         for field in fields(self):

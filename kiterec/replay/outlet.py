@@ -103,8 +103,13 @@ class Outlet:
         self._limits = limits
         self._tally = tally
         self._hook = hook
-        self._dirty = False
+        self._pushed = self._answered = 0
         self._digest = hashlib.sha256() if digested else None
+
+    @property
+    def unanswered(self) -> bool:
+        """Tell whether something was sent, other than heartbeats, that `taken` has not seen answered."""
+        return self._pushed != self._answered and not self.gone
 
     def send(
         self, message: bytes | str, kind: Sending, *, due_ns: int | None = None, seq: int | None = None
@@ -170,9 +175,10 @@ class Outlet:
     async def taken(self) -> None:
         """Wait until the client has taken everything, however long that takes, or is gone."""
         await self._settled()
-        while self._dirty and not self.gone:
-            self._dirty = False
+        while self.unanswered:
+            pushed = self._pushed
             await self._wire.taken()
+            self._answered = pushed
             await self._settled()
 
     def cut_off(self, why: str) -> None:
@@ -233,7 +239,7 @@ class Outlet:
             self._wire.push_frames(frames)
         self._tally.sent_messages += len(share)
         self._tally.sent_bytes += size
-        self._dirty = True
+        self._pushed += len(share)
 
     def _transmit(self, message: bytes | str, *, counted: bool) -> None:
         if not self._has_room(len(message)):
@@ -241,7 +247,7 @@ class Outlet:
         self._wire.push(message)
         self._tally.sent_messages += 1
         self._tally.sent_bytes += len(message)
-        self._dirty |= counted
+        self._pushed += counted
         if self._digest is not None and counted:
             data = message.encode() if isinstance(message, str) else message
             self._digest.update(b"%d %d " % (isinstance(message, str), len(data)) + data)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from kiterec.clock import NS_PER_MS, NS_PER_S
+from kiterec.errors import ReplayError
 from kiterec.replay.checkpoints import Checkpoints, Place
 from kiterec.replay.client import SNAPSHOT_DELAY_S
 from kiterec.replay.market import MarketBatch
@@ -21,6 +22,8 @@ from kiterec.replay.transport import Target
 from kiterec.wire.transcript import read_lifecycle
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from kiterec.replay.audience import Audience
     from kiterec.replay.market import Market
     from kiterec.replay.reading import Read
@@ -73,6 +76,7 @@ class Playback:
         stretch: which part.
         lockstep: send a message only when each client has taken the one before.
         disconnects: replay recorded disconnects.
+        patience_s: how long lockstep waits for its clients; None: for ever.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class Playback:
         stretch: Stretch,
         lockstep: bool,
         disconnects: bool,
+        patience_s: float | None = None,
     ) -> None:
         self._timeline = timeline
         self._market = market
@@ -95,6 +100,7 @@ class Playback:
         self._stretch = stretch
         self._lockstep = lockstep
         self._disconnects = disconnects
+        self._patience_s = patience_s
         # A client's requests come one after another: the first frame meets all of them.
         self._quiet_s = 0 if market is None else SNAPSHOT_DELAY_S
         self._clean = True
@@ -300,10 +306,27 @@ class Playback:
     async def _settle(self) -> None:
         """Wait until every client has taken everything, and each that is expected is there."""
         audience = self._audience
-        await audience.taken()
-        await audience.gathered(quiet_s=self._quiet_s)
+        await self._patiently(audience.taken)
+        await self._patiently(lambda: audience.gathered(quiet_s=self._quiet_s))
         while audience.send_pending_snapshots():
-            await audience.taken()
+            await self._patiently(audience.taken)
+
+    async def _patiently(self, wait: Callable[[], Awaitable[None]]) -> None:
+        """Wait for the clients, but not for ever unless the replay is paused.
+
+        Raises:
+            ReplayError: one keeps the others waiting for too long.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    return await wait()
+            except TimeoutError:
+                if not self._transport.pace.paused:
+                    raise ReplayError(
+                        f"lockstep has waited {self._patience_s:g} s for {self._audience.awaited()}; look at "
+                        "what keeps that program, or allow more with --lockstep-timeout"
+                    ) from None
 
     def _skip_idle(self, due_ns: int) -> None:
         limit, pace = self._stretch.skip_idle_ns, self._transport.pace

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import hashlib
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kiterec.wire.frames import is_heartbeat
 
@@ -24,17 +27,44 @@ class Sent(NamedTuple):
     payload: bytes | str
 
 
+KEPT_BYTES: Final = 64 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentTotals:
+    """Everything that went out, in few numbers.
+
+    Attributes:
+        messages: how many.
+        size: bytes of their payloads.
+        forgotten: how many of them, the oldest, are not kept any more.
+        sha256: over client, kind, length and bytes of each message in their order.
+    """
+
+    messages: int
+    size: int
+    forgotten: int
+    sha256: str
+
+
 class SentLog:
     """A `ReplayHook` that writes down what goes out after another hook has had its say.
 
     Heartbeats are left out, for real time decides about them.
 
+    Args:
+        inner: the other hook.
+        kept_bytes: when the payloads are more than this, the oldest are forgotten.
+
     Attributes:
-        sent: the messages in their order.
+        sent: the latest messages in their order.
     """
 
-    def __init__(self, inner: ReplayHook | None = None) -> None:
-        self.sent: list[Sent] = []
+    def __init__(self, inner: ReplayHook | None = None, *, kept_bytes: int = KEPT_BYTES) -> None:
+        self.sent: deque[Sent] = deque()
+        self._kept_bytes = kept_bytes
+        self._messages = self._size = self._kept_size = 0
+        self._digest = hashlib.sha256()
         self._inner = inner
         self._peers: dict[str, _WrittenDown] = {}
 
@@ -68,9 +98,26 @@ class SentLog:
     def _watched(self, client: Peer) -> _WrittenDown:
         return self._peers.setdefault(client.name, _WrittenDown(client, self))
 
+    def totals(self) -> SentTotals:
+        """Give what is known of all messages, forgotten ones included."""
+        return SentTotals(
+            messages=self._messages,
+            size=self._size,
+            forgotten=self._messages - len(self.sent),
+            sha256=self._digest.hexdigest(),
+        )
+
     def _write(self, client: str, message: bytes | str) -> None:
-        if isinstance(message, str) or not is_heartbeat(message):
-            self.sent.append(Sent(client, message))
+        if isinstance(message, bytes) and is_heartbeat(message):
+            return
+        data = message.encode() if isinstance(message, str) else message
+        self._digest.update(f"{client} {isinstance(message, str):d} {len(data)} ".encode() + data)
+        self._messages += 1
+        self._size += len(data)
+        self.sent.append(Sent(client, message))
+        self._kept_size += len(message)
+        while self._kept_size > self._kept_bytes and len(self.sent) > 1:
+            self._kept_size -= len(self.sent.popleft().payload)
 
 
 class _WrittenDown:

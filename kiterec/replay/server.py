@@ -272,6 +272,7 @@ class ReplayServer(ReplayControls):
             stretch=self._stretch,
             lockstep=self._lockstep,
             disconnects=self._disconnects,
+            patience_s=self._limits.lockstep_s,
         )
         try:
             await self._play_to_the_end(playback)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from kiterec.recording import Recording
     from kiterec.replay.fault_kinds import AnyFault
-    from kiterec.replay.sent_log import Sent
+    from kiterec.replay.sent_log import Sent, SentTotals
     from kiterec.replay.stats import ClientState, ReplayStats
     from kiterec.replay.timeline import Timeline
 
@@ -66,8 +66,13 @@ class ServedKite:
 
     @property
     def sent(self) -> list[Sent]:
-        """Give every message that went out so far, after faults, without heartbeats."""
-        return self._background.ask(self._log.sent.copy)
+        """Give the messages that went out so far, after faults, without heartbeats: the latest 64 MiB."""
+        return self._background.ask(lambda: list(self._log.sent))
+
+    @property
+    def sent_totals(self) -> SentTotals:
+        """Give number, size and SHA-256 of all messages that went out so far, also of those not kept."""
+        return self._background.ask(self._log.totals)
 
     def stats(self) -> ReplayStats:
         """Give what the replay has done so far."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kiterec.errors import ReplayError
+from kiterec.replay.limits import Limits
 from kiterec.replay.server import ReplayServer
 from kiterec.simulate import SyntheticMarket
 from kiterec.wire.frames import HEARTBEAT, is_heartbeat
@@ -216,5 +218,45 @@ def test_exact_connections_keep_step_too(speed: float | None) -> None:
             await first.until_closed()
             await second.until_closed()
             assert (prices(first), prices(second)) == (list(range(0, 40, 2)), list(range(1, 40, 2)))
+
+    run(main())
+
+
+@pytest.mark.parametrize("lockstep", [True, "acknowledged"])
+def test_a_client_that_never_answers_ends_the_replay_by_its_name(lockstep: bool) -> None:
+    async def main() -> None:
+        limits = Limits(lockstep_s=0.5)
+        server = ReplayServer(
+            counting(4), speed=None, lockstep=lockstep, wait_for_clients=2, limits=limits, at_end="hold"
+        )
+        async with server, listening(server.url) as quick, Slow(server.port) as slow:
+            await quick.want(Mode.LTP, 256)
+            async with asyncio.timeout(DEADLINE_S):
+                while server.stats().state != "failed":
+                    server.acknowledge("client-1")
+                    await asyncio.sleep(0.01)
+            assert slow
+            with pytest.raises(ReplayError, match=r"waited 0\.5 s for client-2 to .*--lockstep-timeout"):
+                await server.finished()
+
+    run(main())
+
+
+def test_a_client_that_does_not_come_back_ends_the_replay_but_a_pause_may_last() -> None:
+    async def main() -> None:
+        server = ReplayServer(
+            counting(4), speed=None, lockstep=True, paused=True, limits=Limits(lockstep_s=0.2)
+        )
+        async with server:
+            async with listening(server.url) as client:
+                await client.want(Mode.LTP, 256)
+                await server.step()
+                await client.until(lambda: prices(client) == [1])
+            await asyncio.sleep(0.6)
+            assert server.stats().state == "paused"
+            server.resume()
+            with pytest.raises(ReplayError, match="0 of 1 are there, after client-1 has left"):
+                async with asyncio.timeout(DEADLINE_S):
+                    await server.finished()
 
     run(main())

@@ -7,7 +7,7 @@ from kiterec.replay.faults import FaultInjector
 from kiterec.replay.scenario import Scenario
 from kiterec.replay.sent_log import SentLog
 from kiterec.replay.server import ReplayServer
-from tests.replay.handmade import HandmadeTimeline, listening, run
+from tests.replay.handmade import HandmadeTimeline, frame, listening, packet, run
 from tests.replay.test_faults import nth
 
 
@@ -33,5 +33,23 @@ def test_without_another_hook_everything_goes_out_as_it_is() -> None:
         async with server, listening(server.url) as client:
             await client.until_closed()
         assert [sent.payload for sent in log.sent] == client.frames == [nth(n) for n in (1, 2, 3)]
+
+    run(main())
+
+
+def test_the_oldest_are_forgotten_but_counted_and_in_the_digest() -> None:
+    async def main() -> None:
+        whole, short = SentLog(), SentLog(kept_bytes=1_000)
+        for log in (whole, short):
+            rows = [(n, 0, frame(packet(184, 256, last_price=n))) for n in range(40)]
+            server = ReplayServer(HandmadeTimeline(rows), speed=None, exact=True, hook=log)
+            async with server, listening(server.url) as client:
+                await client.until_closed()
+        totals = short.totals()
+        assert sum(len(sent.payload) for sent in short.sent) <= 1_000
+        assert list(short.sent) == list(whole.sent)[-len(short.sent) :]
+        assert totals.forgotten == 40 - len(short.sent) > 0
+        assert (totals.messages, totals.size) == (40, 40 * 188)
+        assert totals.sha256 == whole.totals().sha256
 
     run(main())
