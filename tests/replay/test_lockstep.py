@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import random
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,6 +96,19 @@ def test_two_runs_with_the_same_seed_have_the_same_transcripts_and_another_seed_
         assert first["client-2"] != other["client-2"]
 
     run(main())
+
+
+def test_two_processes_that_hash_differently_send_the_same_under_the_same_seed() -> None:
+    def begin(seed: int, hash_seed: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.replay.lockstep_run", str(seed)]
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+    runs = [begin(1, "0"), begin(1, "4242"), begin(2, "0")]
+    first, second, other = (json.loads(run.communicate(timeout=3 * DEADLINE_S)[0]) for run in runs)
+    assert set(first) == {f"client-{number}" for number in range(1, 7)}, "each is thrown out and comes back"
+    assert first == second
+    assert not set(first.values()) & set(other.values())
 
 
 async def run_with_answers() -> dict[str, str]:

@@ -215,6 +215,7 @@ def test_what_was_sent_is_what_the_program_got_and_the_same_each_time(suite: pyt
             with connect(kite.url, compression=None, max_size=None, proxy=None) as socket:
                 socket.recv(30)
                 socket.send(json.dumps({"a": "mode", "v": ["ltp", tokens]}))
+                socket.recv(30)  # the snapshot; nobody waits for its acknowledgement
                 for _ in range(5):
                     before = len(kite.sent)
                     assert isinstance(socket.recv(30), bytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -245,5 +246,44 @@ def test_what_was_made_before_its_deadline_is_made_anew_when_the_client_asks_for
             await client.until_closed()
             both = packet(8, 256, last_price=2), packet(8, 512, last_price=3)
             assert client.frames[1] == frame(*both)
+
+    run(main())
+
+
+class Congested:
+    """A hook that makes each message cost 10 ms, as on a machine that cannot keep up."""
+
+    async def connecting(self, number: int) -> int | None:
+        return None
+
+    def outgoing(self, client, payload, kind, *, due_ns: int, seq: int):
+        end = time.perf_counter() + 0.01
+        while time.perf_counter() < end:
+            pass
+
+    async def settle(self, client, *, ended: bool) -> None:
+        pass
+
+    def left(self, client) -> None:
+        pass
+
+
+def test_when_the_machine_cannot_keep_up_all_slow_down_alike_and_the_achieved_speed_says_so() -> None:
+    async def main() -> None:
+        timeline = counting(60, every_ms=100)
+        server = ReplayServer(timeline, speed=50, wait_for_clients=2, hook=Congested())
+        async with server, listening(server.url) as first, listening(server.url) as second:
+            for client in (first, second):
+                await client.want(Mode.FULL, 256)
+            for client in (first, second):
+                await client.until_closed()
+                assert prices(client) == list(range(1, 61))
+            stats = server.stats()
+            # 60 frames to 2 clients take 1.2 s at least, for 5.9 s of the timeline.
+            assert stats.achieved_speed is not None
+            assert stats.achieved_speed < 5
+            assert stats.lateness is not None
+            assert stats.lateness.max_ms > 500
+            assert stats.cut_off == []
 
     run(main())
