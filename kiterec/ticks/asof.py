@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import polars as pl
-from polars.io.plugins import register_io_source
 
 from kiterec.clock import to_ns
+from kiterec.ticks.lazy import lazy_table
 from kiterec.ticks.schema import INSTANT
 
 if TYPE_CHECKING:
@@ -47,4 +47,4 @@ def asof(ticks: pl.LazyFrame, time: datetime) -> pl.LazyFrame:
         found = found if n_rows is None else found.head(n_rows)
         yield found if with_columns is None else found.select(with_columns)
 
-    return register_io_source(source, schema=ticks.collect_schema(), explain_name="KITEREC ASOF")
+    return lazy_table(source, ticks.collect_schema(), name="KITEREC ASOF")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import polars as pl
-from polars.io.plugins import register_io_source
 
 from kiterec.clock import NS_PER_MS, NS_PER_S, to_ns
 from kiterec.ticks.bounds import joined, split_predicate
 from kiterec.ticks.carry import Fold, in_batches
+from kiterec.ticks.lazy import lazy_table
 from kiterec.ticks.missed import is_missed, merge_presence, presence
 from kiterec.ticks.schema import INSTANT
 from kiterec.ticks.sessions import DAY_NS, SESSIONS, Calendar
@@ -112,7 +112,7 @@ def candles(
         found = found if n_rows is None else found.head(n_rows)
         yield found if with_columns is None else found.select(with_columns)
 
-    return register_io_source(source, schema=schema, explain_name="KITEREC CANDLES")
+    return lazy_table(source, schema, name="KITEREC CANDLES")
 
 
 def beginning_in(made: pl.LazyFrame, begin: datetime | None, end: datetime | None) -> pl.LazyFrame:

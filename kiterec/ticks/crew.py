@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -43,11 +44,19 @@ def crew(threads: int) -> Iterator[Crew]:
     if threads == 1:
         yield Crew(None, 1)
         return
-    with (
-        ThreadPoolExecutor(threads, thread_name_prefix="kiterec-ticks") as pool,
-        ThreadPoolExecutor(1, thread_name_prefix="kiterec-ticks-decoder") as decoder,
-    ):
+    members: set[int] = set()
+
+    def enter() -> None:
+        members.add(threading.get_ident())
+
+    pool = ThreadPoolExecutor(threads, "kiterec-ticks", enter)
+    decoder = ThreadPoolExecutor(1, "kiterec-ticks-decoder", enter)
+    try:
         yield Crew(pool, threads, decoder)
+    finally:
+        # Polars drops a scan that it has enough of in whichever thread calls it next; it may be one of these.
+        for some in (decoder, pool):
+            some.shutdown(wait=threading.get_ident() not in members)
 
 
 class Crew:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
-from polars.io.plugins import register_io_source
 
 from kiterec.clock import to_ns
 from kiterec.errors import SetupError
@@ -19,6 +18,7 @@ from kiterec.ticks.crew import checked_threads, crew
 from kiterec.ticks.decode import decode_packets, find_in_batch, read_tokens
 from kiterec.ticks.instruments import InstrumentDump
 from kiterec.ticks.interleave import Piece, interleave
+from kiterec.ticks.lazy import lazy_table
 from kiterec.ticks.schema import COLUMNS, check_columns, tick_schema
 from kiterec.wire.segments import SEGMENTS
 
@@ -129,9 +129,7 @@ def _scan(
         )
         yield from first_rows(_answers(query, bounds, folder, threads), n_rows)
 
-    return register_io_source(
-        source, schema=schema, explain_name="KITEREC TICKS", explain_detail=str(folder.path)
-    )
+    return lazy_table(source, schema, name="KITEREC TICKS", detail=str(folder.path))
 
 
 def time_bounds(

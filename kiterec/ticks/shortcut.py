@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from polars.io.plugins import register_io_source
 
 from kiterec.errors import StorageError
 from kiterec.store.folder import CACHE_NAME, open_folder
@@ -17,6 +16,7 @@ from kiterec.store.remote import open_source
 from kiterec.ticks.bounds import joined, split_predicate
 from kiterec.ticks.cache import is_current, stamp_in
 from kiterec.ticks.carry import in_batches
+from kiterec.ticks.lazy import lazy_table
 from kiterec.ticks.scan import first_rows, scan_ticks, time_bounds, tokens_of
 from kiterec.ticks.schema import check_columns, tick_schema
 from kiterec.wire.segments import SEGMENTS
@@ -57,6 +57,8 @@ def find_ticks(
     Arguments and errors as for `scan_ticks`.
     """
     folder = open_folder(recording)
+    if symbols is not None and not isinstance(symbols, (str, int)):
+        symbols = list(symbols)  # they are read twice
     frames = scan_ticks(folder, symbols=symbols, prices=prices, begin=begin, end=end, segments=segments)
     if symbols is None or segments != SEGMENTS or not (folder.path / CACHE_NAME).is_file():
         return frames
@@ -83,9 +85,7 @@ def find_ticks(
         else:
             yield from first_rows([found], n_rows)
 
-    return register_io_source(
-        source, schema=schema, explain_name="KITEREC TICKS", explain_detail=f"{folder.path}, with its cache"
-    )
+    return lazy_table(source, schema, name="KITEREC TICKS", detail=f"{folder.path}, with its cache")
 
 
 def _cached(

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
-from polars.io.plugins import register_io_source
 
 from kiterec.ticks.bounds import find_bounds, joined, split_predicate
+from kiterec.ticks.lazy import lazy_table
 from kiterec.ticks.scan import first_rows
 from kiterec.ticks.schema import INSTANT, check_columns
 from kiterec.wire.transcript import Kind
@@ -76,7 +76,7 @@ def _scan(folder: RecordingFolder, asked: Bounds, schema: pl.Schema, *, name: st
         )
         yield from first_rows((frame for frame in frames if frame.height), n_rows)
 
-    return register_io_source(source, schema=schema, explain_name=name, explain_detail=str(folder.path))
+    return lazy_table(source, schema, name=name, detail=str(folder.path))
 
 
 def _table(batch: pa.RecordBatch, columns: list[str], schema: pl.Schema) -> pl.DataFrame:

@@ -6,21 +6,26 @@ import random
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 
+import kiterec
 import kiterec.ticks.bounds
 import kiterec.ticks.interleave
 import kiterec.ticks.scan
 from kiterec.clock import to_ns
 from kiterec.errors import ManifestError, SetupError
+from kiterec.ticks.crew import crew
 from kiterec.ticks.decode import decode
 from kiterec.ticks.last_prices import last_prices
 from kiterec.ticks.scan import scan_ticks, tokens_of
 from kiterec.ticks.schema import TICK_SCHEMA, tick_schema
 from tests.ticks.recordings import GRID, START, TOKENS, being_written, instant, record, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 DEADLINE_S = 60
 
@@ -153,6 +158,39 @@ def test_symbols_are_looked_up_in_the_recordings_own_dump(recording: Path, every
 def test_a_head_reads_no_further_than_it_needs(recording: Path, everything: pl.DataFrame) -> None:
     assert scan_ticks(recording).head(5).collect().equals(everything.head(5))
     assert scan_ticks(recording).slice(100, 7).collect().equals(everything.slice(100, 7))
+
+
+@pytest.mark.parametrize("engine", ["in-memory", "streaming"])
+def test_rows_are_counted_before_a_later_condition_decides(
+    recording: Path, everything: pl.DataFrame, engine: Any
+) -> None:
+    opened = kiterec.open(recording)
+    odd = COL("seq") % 2 == 1
+    for size in (everything.height - 5, 20):
+        found = scan_ticks(recording).head(size).filter(odd).select("packet").collect(engine=engine)
+        assert found.equals(everything.head(size).filter(odd).select("packet"))
+    late = instant(1_000)
+    for lazy in (opened.frames(), opened.events(), opened.candles("1s"), opened.asof(late, TOKENS)):
+        name = "seq" if "seq" in lazy.collect_schema() else "instrument_token"
+        condition = COL(name) > lazy.collect().get_column(name)[1]
+        found = lazy.head(4).filter(condition).collect(engine=engine)
+        assert found.equals(lazy.collect().head(4).filter(condition))
+        assert found.height < 4
+
+
+def test_a_scan_may_be_dropped_in_one_of_its_own_threads() -> None:
+    """Polars does so: what it drops without holding the interpreter goes when a thread next calls it."""
+    pools = []
+
+    def scan() -> Generator[int]:
+        with crew(2) as workers:
+            pools.extend([workers._pool, workers._decoder])
+            yield from workers.ahead(iter(range(100)), lambda one: [one], lambda one: one)
+
+    for place in (0, -1):
+        left = scan()
+        assert next(left) == 0
+        pools[place].submit(left.close).result(DEADLINE_S)
 
 
 def test_int_prices_have_their_own_schema(recording: Path) -> None:

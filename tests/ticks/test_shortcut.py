@@ -77,6 +77,7 @@ def test_chosen_instruments_are_the_same_rows_in_the_same_order_and_types(
         lambda ticks: ticks.filter(COL("last_price") > 0).head(7),
         lambda ticks: ticks.filter(COL("segment").is_null()),
         lambda ticks: ticks.select(pl.len()),
+        lambda ticks: ticks.head(9).filter(COL("seq") % 2 == 1),
         lambda ticks: ticks.group_by("connection", maintain_order=True).agg(COL("seq").last()),
     ]
     spans = [{}, {"begin": second}, {"end": second}, {"begin": second, "end": second}]
@@ -88,6 +89,12 @@ def test_chosen_instruments_are_the_same_rows_in_the_same_order_and_types(
         engine = ("in-memory", "streaming")[number % 2]
         assert_frame_equal(cached.collect(engine=engine), frames.collect(engine=engine))
     assert answers.count(True) == len(answers) == len(every)
+
+
+def test_symbols_may_come_from_an_iterator(recording: Path) -> None:
+    cached, frames = both(recording)
+    assert_frame_equal(kiterec.open(recording).ticks(iter(SOME)).collect(), frames.collect())
+    assert cached.collect().height
 
 
 def test_what_the_cache_does_not_have_comes_from_the_frames(
