@@ -144,7 +144,7 @@ def record(port: int, seconds: float, out: Path) -> dict[str, float]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         peak_kb = 0
         while process.poll() is None:
-            peak_kb = max(peak_kb, resident_kb(process.pid))
+            peak_kb = max(peak_kb, peak_resident_kb(process.pid))
             time.sleep(0.05)
         usage = os.times()
     if process.returncode not in {0, 3}:
@@ -156,11 +156,11 @@ def record(port: int, seconds: float, out: Path) -> dict[str, float]:
     }
 
 
-def resident_kb(pid: int) -> int:
-    """Give the resident memory of a process, mapped files included; 0 for one that has ended."""
+def peak_resident_kb(pid: int) -> int:
+    """Give the most resident memory that a process ever had, mapped files included; 0 when it has ended."""
     with suppress(OSError, StopIteration):
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
     return 0
 
 
