@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kiterec.errors import StorageError
-from kiterec.store.folder import open_folder
+from kiterec.clock import ist
+from kiterec.errors import ManifestError, StorageError
+from kiterec.store.folder import PART, open_folder
+from kiterec.store.manifest import Status
 from kiterec.store.schema import READ_SCHEMA, TRANSCRIPT_SCHEMA
 from kiterec.store.sources import Range, Source, open_sources
 
@@ -86,6 +89,7 @@ def read_streams(
     first_seq, end_seq = seq_range or (None, None)
     wanted = Range(begin_ns=begin_ns, end_ns=end_ns, first_seq=first_seq, end_seq=end_seq)
     names = _chosen(folder, connections)
+    _check_all_there(folder, connections, wanted)
     needed = {"seq", *columns}
     if begin_ns is not None or end_ns is not None:
         needed.add("received_at")
@@ -105,6 +109,28 @@ def _chosen(folder: RecordingFolder, connections: Sequence[str] | None) -> list[
                 f"{folder.path} has no connection {name!r}; it has {', '.join(sorted(planned))}"
             )
     return [name for name in there if name in set(connections)]
+
+
+def _check_all_there(folder: RecordingFolder, connections: Sequence[str] | None, wanted: Range) -> None:
+    """Refuse to read fewer rows than were sealed, unless the recording is known not to be whole.
+
+    Raises:
+        StorageError: a part that the manifest lists, and that may hold wanted rows, is gone.
+    """
+    with suppress(ManifestError):  # the rows do not need it; verify names what is wrong with it
+        manifest = folder.manifest()
+        if manifest.status is Status.QUARANTINED:
+            return
+        for it in manifest.parts:
+            is_wanted = wanted.may_hold((it.first_seq, it.last_seq), (it.begin_ns, it.end_ns))
+            if not is_wanted or (connections is not None and it.connection not in connections):
+                continue
+            path = folder.file(it.connection, it.number, PART)
+            if not path.exists():
+                raise StorageError(
+                    f"{path} is gone, with {it.counts.rows:,} rows from {ist(it.begin_ns):%H:%M:%S} "
+                    f"to {ist(it.end_ns):%H:%M:%S} IST; put it back, or ask for other times"
+                )
 
 
 def _read_schema(columns: Sequence[str] | None) -> pa.Schema:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import shutil
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -16,9 +17,6 @@ from kiterec.store.schema import READ_SCHEMA
 from kiterec.store.transcript import read_transcript
 from kiterec.wire.transcript import Kind, Row
 from tests.store.recordings import START_NS, journal_folder, make_rows, new_writer, transcript, wait_until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +152,24 @@ def test_counts_of_a_slice_are_those_of_its_rows() -> None:
     assert count_batch(batch.slice(1, 2)).kinds == {"binary": 1, "sent": 1}
     assert count_batch(batch.slice(3)).kinds == {"binary": 1}
     assert count_batch(batch.slice(4)).rows == 0
+
+
+def test_a_part_that_is_gone_is_missed_where_its_rows_are_wanted(recording: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(recording, tmp_path / recording.name))
+    folder = RecordingFolder(copy)
+    gone = folder.manifest().part("main-1", 1)
+    assert gone is not None
+    folder.file("main-1", 1, PART).unlink()
+    with pytest.raises(StorageError, match=rf"part-00001.parquet is gone, with {gone.counts.rows} rows"):
+        list(read_transcript(copy))
+    others = [name for name in folder.connections() if name != "main-1"]
+    assert list(read_transcript(copy, connections=others))
+    assert list(read_transcript(copy, seq_range=(0, gone.first_seq)))
+    assert list(read_transcript(copy, begin_ns=gone.end_ns + 1))
+
+
+def test_a_folder_that_is_gone_with_its_parts_is_missed(recording: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(recording, tmp_path / recording.name))
+    shutil.rmtree(RecordingFolder(copy).connection_folder("main-2"))
+    with pytest.raises(StorageError, match="is gone"):
+        list(read_transcript(copy))
