@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kiterec.errors import CorruptPartError, ManifestError
+from kiterec.store.files import storage_errors
 from kiterec.store.folder import DAMAGED, DRAFT, JOURNAL, PART, TORN, RecordingFolder
+from kiterec.store.lock import is_locked
 from kiterec.store.manifest import Manifest, Status, is_of_newer_format, save_manifest
 from kiterec.store.recover_report import RecoverReport
 from kiterec.store.sealer import (
@@ -216,9 +219,15 @@ class Recovery:
         self.report.changed = True
 
     def _drop_saves(self) -> None:
-        """A crash came while the manifest or the instrument dump was replaced: the older one is whole."""
+        """A crash came while the manifest, dump or tick cache was replaced: the older one is whole."""
         for path in sorted(self.folder.path.glob("*.tmp")):
-            if not self.dry_run:
+            if path.is_dir():
+                if is_locked(path):  # a tick cache is being written
+                    continue
+                if not self.dry_run:
+                    with storage_errors("delete", path):
+                        shutil.rmtree(path)
+            elif not self.dry_run:
                 self.files.delete(path)
             self.report.deleted.append(self._name(path))
             self.report.changed = True

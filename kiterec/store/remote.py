@@ -269,17 +269,18 @@ def _as_path(shelf: _Shelf) -> Path:
 
 def _without_secrets(url: str) -> tuple[str, tuple[str, ...]]:
     """Give a URL without user, password and parameters, and what must not be shown."""
-    before, _, query = url.partition("?")
-    scheme, _, rest = before.partition("://")
-    # A password that has an unencoded slash or @ ends at the last @ only; then nothing before that is shown.
-    user, _, rest = rest.rpartition("@") if ":" in rest.partition("/")[0] else ("", "", rest)
+    scheme, _, rest = url.partition("://")
+    # A password that has an unencoded / ? # or @ ends at the last @ only; then nothing before that is shown.
+    user, _, rest = rest.rpartition("@") if ":" in re.split("[/?#]", rest)[0] else ("", "", rest)
+    rest, _, fragment = rest.partition("#")
+    rest, _, query = rest.partition("?")
     place, slash, path = rest.partition("/")
     alone, _, host = place.rpartition("@")
     words = {
         alone,
         user,
         *user.split(":", 1),
-        *(value for key, value in parse_qsl(query) if key not in _HARMLESS),
+        *(value for key, value in parse_qsl(f"{query}&{fragment}") if key not in _HARMLESS),
     }
     words |= {unquote(word) for word in words}
     return f"{scheme}://{host}{slash}{path.rstrip('/')}", tuple(word for word in words if word)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
+import shutil
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,9 +19,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kiterec.errors import SetupError
+from kiterec.errors import SetupError, StorageError
 from kiterec.store.files import storage_errors
 from kiterec.store.folder import CACHE_NAME, open_folder
+from kiterec.store.lock import FolderLock, is_locked
 from kiterec.store.remote import is_remote
 from kiterec.ticks.carry import in_batches
 from kiterec.ticks.scan import scan_ticks
@@ -138,9 +141,11 @@ def write_tick_cache(path: Path | str, target: Path | str | None = None, *, pric
     counts = ticks.group_by("instrument_token").len().sort("instrument_token").collect(engine="streaming")
     stamp = msgspec.structs.replace(stamp, ticks=int(counts["len"].sum()))
     schema = ticks.head(0).collect().to_arrow().schema
+    _drop_left(target)
     with (
         storage_errors("write", target),
         tempfile.TemporaryDirectory(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent) as scratch,
+        FolderLock(Path(scratch)),
     ):
         pieces = _spread(ticks, _edges(counts), schema, Path(scratch))
         draft = Path(scratch) / target.name
@@ -150,6 +155,14 @@ def write_tick_cache(path: Path | str, target: Path | str | None = None, *, pric
         _sync(draft)
         draft.replace(target)
     return target
+
+
+def _drop_left(target: Path) -> None:
+    """Delete the pieces of writers that died before they were done; those of a living one are locked."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}-*.tmp"):
+        with suppress(StorageError):  # its writer has just ended
+            if left.is_dir() and not is_locked(left):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def read_stamp(target: Path | str) -> Stamp | None:

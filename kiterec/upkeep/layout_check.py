@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kiterec.store.folder import DAMAGED, DRAFT, JOURNAL, PART, TORN
+from kiterec.store.lock import is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,6 +59,7 @@ def _note_orphan(manifest: Manifest, notes: FileNotes) -> None:
 def check_strangers(folder: RecordingFolder, manifest: Manifest, notes_of: NotesOf) -> None:
     """Name the files that kiterec did not make, and what was set aside and is not written down."""
     kept = {folder.connection_folder(entry.connection) / entry.kept_as: entry for entry in manifest.damage}
+    pieces: set[Path] = set()
     for path in folder.strangers():
         if path in kept:
             continue
@@ -72,10 +74,15 @@ def check_strangers(folder: RecordingFolder, manifest: Manifest, notes_of: Notes
                 "recovery set it aside because something in it did not check",
                 "nothing reads it; delete it when a copy of the recording is whole",
             )
+        elif path.parent.parent == folder.path and path.parent.name.endswith(".tmp"):
+            pieces.add(path.parent)
         elif path.name.endswith(".tmp"):
             notes_of(path).warn("the draft of a file whose writer died", RECOVER)
         else:
             notes_of(path).warn("kiterec did not make this file", "move it out of the recording")
+    for path in sorted(pieces):
+        if path.is_dir() and not is_locked(path):
+            notes_of(path).warn("pieces of a tick cache whose writer died", RECOVER)
 
 
 def check_statements(manifest: Manifest, notes: FileNotes) -> None:

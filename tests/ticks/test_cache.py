@@ -10,15 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from kiterec.errors import SetupError, StorageError
+from kiterec.store.lock import FolderLock, is_locked
 from kiterec.store.manifest import load_manifest, save_manifest
+from kiterec.store.recover import recover
 from kiterec.ticks import cache
 from kiterec.ticks.cache import read_stamp, scan_cache, tick_cache, write_tick_cache
 from kiterec.ticks.scan import scan_ticks
 from kiterec.ticks.schema import tick_schema
+from kiterec.upkeep.verify import verify
 from tests.ticks.recordings import being_written, record
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pyarrow as pa
 
     from kiterec.ticks.schema import Prices
 
@@ -138,3 +143,38 @@ def test_a_recording_being_written_has_no_cache(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_said_plainly(recording: Path, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot write .*nowhere/ticks\.parquet"):
         write_tick_cache(recording, tmp_path / "nowhere" / "ticks.parquet")
+
+
+def test_what_a_dead_writer_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    path = record(tmp_path, 2)
+    dead, living = (path / f".ticks.parquet-{word}.tmp" for word in ("dead", "living"))
+    for left in (dead, living):
+        left.mkdir()
+        (left / "0.arrows").write_bytes(b"rows")
+    with FolderLock(living):
+        found = [note for note in verify(path).warnings if "tick cache" in note.what]
+        assert [note.file for note in found] == [dead.name]
+        assert recover(path).deleted == [dead.name]
+        assert not dead.exists()
+        write_tick_cache(path)
+        assert living.exists()
+    write_tick_cache(path)
+    assert not living.exists()
+
+
+def test_the_pieces_are_locked_while_a_cache_is_written(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "ticks.parquet"
+    locked = []
+    sort = cache._sorted
+
+    def watched(piece: Path, schema: pa.Schema) -> pa.Table:
+        locked.append(is_locked(piece.parent))
+        return sort(piece, schema)
+
+    monkeypatch.setattr(cache, "_sorted", watched)
+    write_tick_cache(recording, target)
+    assert locked
+    assert all(locked)
+    assert [*tmp_path.iterdir()] == [target]
