@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
@@ -52,8 +52,28 @@ def guard(groups: Sequence[RowGroup], footer: bytes) -> bytes:
     return said + _TAIL.pack(zlib.crc32(said), len(said), zlib.crc32(footer), MAGIC)
 
 
-def read_guard(source: Any, *, where: Path) -> list[RowGroup]:
+def guard_footer(file: BinaryIO) -> None:
+    """Put the block before the footer of another Parquet file of ours, whose row groups it does not list.
+
+    Args:
+        file: open for reading and writing; whole.
+    """
+    size = file.seek(0, 2)
+    file.seek(size - _PARQUET_TAIL.size)
+    footer_at = size - _PARQUET_TAIL.size - _PARQUET_TAIL.unpack(file.read())[0]
+    file.seek(footer_at)
+    footer = file.read()
+    file.seek(footer_at)
+    file.write(guard([], footer) + footer)
+
+
+def read_guard(source: Any, *, where: Path, max_bytes: int = _MAX_BYTES) -> list[RowGroup]:
     """Check the footer of an open part and give its row groups.
+
+    Args:
+        source: the file.
+        where: its path, for what is raised.
+        max_bytes: a longer footer is damage.
 
     Raises:
         CorruptPartError: it is no part, or its end was altered.
@@ -61,7 +81,7 @@ def read_guard(source: Any, *, where: Path) -> list[RowGroup]:
     size = source.size()
     footer_bytes, magic = _PARQUET_TAIL.unpack(_read(source, size - _PARQUET_TAIL.size, size))
     footer_at = size - _PARQUET_TAIL.size - footer_bytes
-    if magic != PARQUET_MAGIC or footer_bytes > _MAX_BYTES or footer_at < _TAIL.size:
+    if magic != PARQUET_MAGIC or footer_bytes > max_bytes or footer_at < _TAIL.size:
         raise CorruptPartError(
             f"{where} does not read as a part: its end is no end of one; run kiterec verify"
         )

@@ -23,7 +23,8 @@ from kiterec.errors import SetupError, StorageError
 from kiterec.store.files import storage_errors
 from kiterec.store.folder import CACHE_NAME, open_folder
 from kiterec.store.lock import FolderLock, is_locked
-from kiterec.store.remote import is_remote
+from kiterec.store.part_guard import guard_footer, read_guard
+from kiterec.store.remote import is_remote, open_source
 from kiterec.ticks.carry import in_batches
 from kiterec.ticks.scan import scan_ticks
 from kiterec.ticks.schema import tick_schema
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kiterec.store.folder import RecordingFolder
+    from kiterec.store.ranged_file import RangedFile
     from kiterec.ticks.schema import Prices
 
 STAMP_KEY: Final = b"kiterec.tick_cache"
@@ -45,6 +47,9 @@ BUCKET_ROWS: Final = 1 << 17
 
 MAX_BUCKETS: Final = 256
 """Files that are open at once while sorting."""
+
+_MAX_FOOTER_BYTES: Final = 1 << 28
+"""A row group takes 4 kB of it."""
 
 _CHUNK_ROWS: Final = 1 << 16
 
@@ -152,6 +157,8 @@ def write_tick_cache(path: Path | str, target: Path | str | None = None, *, pric
         with _open_writer(draft, schema, stamp) as writer:
             for piece in pieces:
                 writer.write_table(_sorted(piece, schema), row_group_size=ROW_GROUP_ROWS)
+        with draft.open("r+b") as written:
+            guard_footer(written)
         _sync(draft)
         draft.replace(target)
     return target
@@ -166,11 +173,22 @@ def _drop_left(target: Path) -> None:
 
 
 def read_stamp(target: Path | str) -> Stamp | None:
-    """Give what a cache was made of; None for a file that is missing or no cache."""
+    """Give what a cache was made of; None for a file that is missing, damaged or no cache."""
     try:
-        return stamp_in(pq.read_metadata(target))
-    except (OSError, pa.ArrowInvalid):
+        with open_source(Path(target)) as file:
+            return stamp_in(open_cache(file, where=Path(target)).metadata)
+    except (OSError, StorageError, pa.ArrowException):
         return None
+
+
+def open_cache(file: RangedFile, *, where: Path) -> pq.ParquetFile:
+    """Open a cache whose footer is as it was written: Arrow may end the process over a flipped bit.
+
+    Raises:
+        CorruptPartError: it is not.
+    """
+    read_guard(file, where=where, max_bytes=_MAX_FOOTER_BYTES)
+    return pq.ParquetFile(file, page_checksum_verification=True)
 
 
 def stamp_in(metadata: pq.FileMetaData) -> Stamp | None:

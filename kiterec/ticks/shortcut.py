@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from kiterec.errors import StorageError
 from kiterec.store.folder import CACHE_NAME, open_folder
 from kiterec.store.remote import open_source
 from kiterec.ticks.bounds import joined, split_predicate
-from kiterec.ticks.cache import is_current, stamp_in
+from kiterec.ticks.cache import is_current, open_cache, stamp_in
 from kiterec.ticks.carry import in_batches
 from kiterec.ticks.lazy import lazy_table
 from kiterec.ticks.scan import first_rows, scan_ticks, time_bounds, tokens_of
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    import pyarrow.parquet as pq
     from numpy.typing import NDArray
 
     from kiterec.store.folder import RecordingFolder
@@ -100,7 +100,7 @@ def _cached(
     try:
         # One handle for the stamp and the rows: another cache may take its name meanwhile.
         with open_source(path) as file:
-            cache = pq.ParquetFile(file, page_checksum_verification=True)
+            cache = open_cache(file, where=path)
             if not is_current(stamp_in(cache.metadata), folder, prices):
                 return None
             return _read(cache, tokens, tick_schema(prices), columns, conditions)

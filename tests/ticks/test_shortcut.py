@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import shutil
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,9 +14,10 @@ from polars.testing import assert_frame_equal
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 import kiterec
+from kiterec.store.folder import CACHE_NAME
 from kiterec.store.manifest import load_manifest, save_manifest
 from kiterec.ticks import cache, shortcut
-from kiterec.ticks.cache import tick_cache
+from kiterec.ticks.cache import read_stamp, tick_cache
 from kiterec.ticks.scan import scan_ticks
 from kiterec.wire.segments import SEGMENTS, Segment
 from tests.ticks.recordings import START, TOKENS, being_written, record
@@ -95,6 +97,27 @@ def test_symbols_may_come_from_an_iterator(recording: Path) -> None:
     cached, frames = both(recording)
     assert_frame_equal(kiterec.open(recording).ticks(iter(SOME)).collect(), frames.collect())
     assert cached.collect().height
+
+
+def test_a_cache_with_a_flipped_bit_in_its_footer_is_as_none(recording: Path, answers: list[bool]) -> None:
+    """Arrow ends the process over some of them, so none of them may reach it."""
+    cached, frames = both(recording)
+    expected = frames.collect()
+    path = recording / CACHE_NAME
+    whole = path.read_bytes()
+    footer_at = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    rng = random.Random(5)
+    for number in range(60):
+        broken = bytearray(whole)
+        broken[rng.randrange(footer_at, len(whole))] ^= 1 << rng.randrange(8)
+        path.write_bytes(broken)
+        assert read_stamp(path) is None
+        if number % 10 == 0:
+            assert_frame_equal(cached.collect(), expected)
+    assert not any(answers)
+    assert tick_cache(recording) == path
+    assert_frame_equal(cached.collect(), expected)
+    assert answers[-1]
 
 
 def test_what_the_cache_does_not_have_comes_from_the_frames(
