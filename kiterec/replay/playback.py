@@ -37,7 +37,8 @@ STEP_BYTES: Final = 1 << 20
 """At most so much is sent before requests are heard again."""
 
 BEHIND_NS: Final = NS_PER_S
-"""A replay this late waits for its clients, so that catching up does not fill their buffers."""
+"""A replay late by this much of its timeline, and by this at a speed below 1, waits for its clients, so that
+catching up does not fill their buffers."""
 
 WORTH_PREPARING_NS: Final = 2 * NS_PER_MS
 """With more time than this before a deadline, the messages are made before it."""
@@ -257,7 +258,8 @@ class Playback:
             if end - 1 in losses:
                 audience.lose(batch, end - 1)
             begin = end
-            if transport.pace.speed is None or late_ns > BEHIND_NS:
+            speed = transport.pace.speed
+            if speed is None or late_ns * max(speed, 1) > BEHIND_NS:
                 await audience.drained()
         return None
 

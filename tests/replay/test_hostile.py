@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from websockets.asyncio.client import connect
 
 from kiterec.replay.limits import Limits
 from kiterec.replay.server import ReplayServer
 from kiterec.wire.packets import Mode
+from kiterec.wire.requests import SetMode, encode_request
 from tests.replay.handmade import DEADLINE_S, HandmadeTimeline, eventually, frame, listening, packet, run
 
 TOKENS = tuple(256 * n for n in range(1, 1001))
@@ -66,6 +68,25 @@ def test_a_client_that_reads_nothing_is_cut_off_with_a_reason_and_the_other_gets
                 (why,) = server.stats().cut_off
                 assert "client-2" in why
                 assert "unread" in why
+
+    run(main())
+
+
+def test_a_client_that_reads_is_not_cut_off_where_the_speed_is_out_of_reach() -> None:
+    """The client takes 20 MB/s where 9 GB/s are asked for."""
+
+    async def main() -> None:
+        server = ReplayServer(heavy(frames=200, every_ms=20), speed=1000)
+        options = {"compression": None, "max_size": None, "proxy": None, "max_queue": 1}
+        async with server, connect(f"{server.url}/", **options) as slow:
+            await slow.send(encode_request(SetMode(Mode.FULL, TOKENS)))
+            frames = 0
+            async for message in slow:
+                frames += len(message) > 100
+                await asyncio.sleep(len(message) / 20e6)
+            assert (slow.close_code, slow.close_reason) == (1000, "replay finished")
+            assert frames == 201
+            assert server.stats().cut_off == []
 
     run(main())
 
