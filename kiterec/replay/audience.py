@@ -157,11 +157,16 @@ class Audience:
         for client in tuple(self._clients):
             client.show_state()
 
-    def timeline_ended(self) -> None:
-        """Let nobody wait for a snapshot, and give exact clients their heartbeats."""
+    def timeline_ended(self, *, stays: bool) -> None:
+        """Let nobody wait for a snapshot and, where the clients stay, give exact ones their heartbeats."""
         for client in tuple(self._clients):
             client.send_pending_snapshot()
-            client.rejoin_life()
+            if stays:
+                client.rejoin_life()
+
+    async def taken_at_last(self) -> None:
+        """Wait until each client has taken everything, as long as it goes on taking."""
+        await asyncio.gather(*(client.outlet.taken_at_last() for client in self._clients))
 
     def dismiss(self, code: int, reason: str) -> None:
         """Close every connection."""

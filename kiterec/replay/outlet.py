@@ -45,6 +45,10 @@ class Wire(Protocol):
         """Give how many bytes the peer has not taken."""
         ...
 
+    def untaken_bytes(self) -> int:
+        """Give how many bytes the peer's machine has not taken, as far as can be told."""
+        ...
+
     async def drained(self) -> None:
         """Wait until few bytes are unsent, or the socket is closed."""
         ...
@@ -180,6 +184,17 @@ class Outlet:
             await self._wire.taken()
             self._answered = pushed
             await self._settled()
+
+    async def taken_at_last(self) -> None:
+        """Wait until the client has taken everything, as long as it goes on taking."""
+        taken = asyncio.create_task(self._wire.taken(), name=f"kiterec-replay-last-{self.name}")
+        before, untaken = None, self._wire.untaken_bytes()
+        try:
+            while not taken.done() and not self.gone and (before is None or untaken < before):
+                await asyncio.wait([taken], timeout=self._limits.stall_s)
+                before, untaken = untaken, self._wire.untaken_bytes()
+        finally:
+            taken.cancel()
 
     def cut_off(self, why: str) -> None:
         """End the connection of a client that does not read."""

@@ -134,9 +134,13 @@ class Playback:
                 self._market.recall(checkpoint.memory)
         return None if checkpoint is None else checkpoint.place
 
-    def end(self) -> None:
-        """Say that nothing more comes, unless somebody goes back."""
-        self._audience.timeline_ended()
+    def end(self, *, stays: bool) -> None:
+        """Say that nothing more comes, unless somebody goes back.
+
+        Args:
+            stays: the clients are kept.
+        """
+        self._audience.timeline_ended(stays=stays)
         self._transport.ended()
         tally = self._tally
         tally.state = "finished"

@@ -292,7 +292,9 @@ class ReplayServer(ReplayControls):
             if target is None and self._at_end == "loop":
                 target = await playback.pause_before_next_round()
             elif target is None:
-                playback.end()
+                playback.end(stays=self._at_end == "hold")
                 if self._at_end == "hold":
                     self._ended.set()
                     target = await self._transport.asked()
+                else:
+                    await self._audience.taken_at_last()

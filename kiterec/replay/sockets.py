@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from websockets.asyncio.server import ServerConnection
@@ -61,6 +62,10 @@ class KiteConnection(ServerConnection):
         """Give the size of the transport's buffer."""
         return self.transport.get_write_buffer_size()
 
+    def untaken_bytes(self) -> int:
+        """Give how much is in the transport's buffer and, where it tells, in the operating system's."""
+        return self.unsent_bytes() + _queued_bytes(self.transport)
+
     async def drained(self) -> None:
         """Wait until the transport's buffer is below its low-water mark, or the socket is lost."""
         await self._writable.wait()
@@ -110,6 +115,17 @@ class KiteConnection(ServerConnection):
         """Note that the peer has caught up."""
         super().resume_writing()
         self._writable.set()
+
+
+def _queued_bytes(transport: asyncio.Transport) -> int:
+    """Give what the peer's machine has not acknowledged; 0 where the system does not say so."""
+    if sys.platform != "linux" or transport.is_closing():
+        return 0
+    import fcntl
+    import termios
+
+    answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    return int.from_bytes(answer, sys.byteorder)
 
 
 class Room:

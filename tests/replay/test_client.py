@@ -29,6 +29,9 @@ class HandWire:
     def unsent_bytes(self) -> int:
         return self.unsent
 
+    def untaken_bytes(self) -> int:
+        return self.unsent_bytes()
+
     async def drained(self) -> None:
         await self.emptied.wait()
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import resource
+import socket
 import sys
 import tracemalloc
 from pathlib import Path
@@ -87,6 +88,25 @@ def test_a_client_that_reads_is_not_cut_off_where_the_speed_is_out_of_reach() ->
             assert (slow.close_code, slow.close_reason) == (1000, "replay finished")
             assert frames == 201
             assert server.stats().cut_off == []
+
+    run(main())
+
+
+def test_a_client_that_reads_late_gets_all_of_it_before_the_end_of_the_replay() -> None:
+    """So much fits into all buffers that the replay is over before the client looks at its second frame."""
+
+    async def main() -> None:
+        async with ReplayServer(heavy(frames=30, every_ms=20), speed=None) as server:
+            plain = socket.socket()
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            plain.connect(("127.0.0.1", server.port))
+            async with connect(f"{server.url}/", compression=None, sock=plain, max_queue=1) as late:
+                await late.send(encode_request(SetMode(Mode.FULL, TOKENS)))
+                frames = 0
+                async for message in late:
+                    frames += len(message) > 100
+                    await asyncio.sleep(3 * (frames == 1))
+                assert (late.close_code, frames) == (1000, 31)
 
     run(main())
 
