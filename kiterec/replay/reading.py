@@ -71,16 +71,18 @@ async def read_ahead(
     """
     loop = asyncio.get_running_loop()
     batches = _read(_numbered(timeline, place), packets=packets, wire=wire, end_ns=end_ns)
-    with ThreadPoolExecutor(1, thread_name_prefix="kiterec-replay-read") as thread:
-        coming = loop.run_in_executor(thread, next, batches, None)
-        try:
-            while (batch := await coming) is not None:
-                coming = loop.run_in_executor(thread, next, batches, None)
-                yield batch
-        finally:
-            if not coming.cancel() and not coming.cancelled():
-                coming.exception()  # nobody wants it; asyncio complains of one never looked at
-            thread.submit(batches.close)
+    thread = ThreadPoolExecutor(1, thread_name_prefix="kiterec-replay-read")
+    coming = loop.run_in_executor(thread, next, batches, None)
+    try:
+        while (batch := await coming) is not None:
+            coming = loop.run_in_executor(thread, next, batches, None)
+            yield batch
+    finally:
+        if not coming.cancel() and not coming.cancelled():
+            coming.exception()  # nobody wants it; asyncio complains of one never looked at
+        thread.submit(batches.close)
+        # A read from far away may take seconds, in which heartbeats are due.
+        await asyncio.to_thread(thread.shutdown)
 
 
 def _read(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import threading
 import time
 
 import pytest
@@ -287,3 +289,28 @@ def test_when_the_machine_cannot_keep_up_all_slow_down_alike_and_the_achieved_sp
             assert stats.cut_off == []
 
     run(main())
+
+
+def test_a_seek_away_from_a_slow_read_does_not_stop_the_heart() -> None:
+    """The loop alone can end the read here, so it must have its turns until then."""
+    ended, in_time = threading.Event(), []
+
+    class Slow(HandmadeTimeline):
+        def batches(self):
+            yield from itertools.islice(super().batches(), 1)
+            in_time.append(ended.wait(10))
+
+    async def main() -> None:
+        timeline = Slow([(0, 0, frame(packet(8, 256))), (1_000, 0, frame(packet(8, 256, last_price=1)))])
+        async with ReplayServer(timeline, paused=True) as server, listening(server.url) as client:
+            await client.want(Mode.LTP, 256)
+            await server.step()
+            sought = asyncio.ensure_future(server.seek(position_s=0))
+            await asyncio.sleep(0.2)
+            ended.set()
+            await sought
+            server.resume()
+            await client.until_closed()
+
+    run(main())
+    assert set(in_time) == {True}
