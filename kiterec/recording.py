@@ -209,8 +209,8 @@ class Recording:
             ValueError: an impossible interval or clock, or a time without zone.
         """
         length = dt.timedelta(microseconds=interval_ns(every) // 1_000)
-        first = None if begin is None else begin - LEAD
-        last = None if end is None else end + length + LATE
+        first = None if begin is None else _moved(begin, -LEAD)
+        last = None if end is None else _moved(end, length + LATE)
         span = summarize(self._folder)
         read = time_bounds(first, last).narrowed(Bounds(span.begin_ns, span.end_ns))
         unseen = beyond(self.connections, read.begin_ns, read.end_ns)
@@ -325,6 +325,14 @@ class Recording:
             f"{len(found.connections)} connections, {found.frames:,} frames, {found.ticks:,} ticks, "
             f"{found.gaps:,} gap{'' if found.gaps == 1 else 's'})"
         )
+
+
+def _moved(instant: dt.datetime, by: dt.timedelta) -> dt.datetime:
+    """Give an instant so much later; the instant where the calendar ends before that."""
+    try:
+        return instant + by
+    except OverflowError:
+        return instant
 
 
 def _kinds(manifest: Manifest) -> dict[str, int]:

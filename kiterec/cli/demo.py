@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kiterec.cli.parameters import TARGET
 from kiterec.cli.parameters import duration as duration_s
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ SHOWN_PRICES = 8
     help="How long to record.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("recordings"), show_default=True, metavar="DIR",
+    "--out", type=TARGET, default=Path("recordings"), show_default=True, metavar="DIR",
     help="The folder that recordings go to.",
 )  # fmt: skip
 @click.option(

@@ -10,7 +10,7 @@ import click
 from kiterec.amounts import size
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import from_option, instruments_option, json_option, split_words
-from kiterec.cli.parameters import RECORDING, wall_time
+from kiterec.cli.parameters import RECORDING, TARGET_FILE, wall_time
 
 KINDS: Final = ("parquet", "csv", "arrow", "duckdb")
 
@@ -89,6 +89,7 @@ def _check_target(target: str, kind: str | None, *, overwrite: bool) -> None:
     """Refuse a file that is there or whose format nothing says, and name the option that helps."""
     if target == "-":
         return
+    TARGET_FILE.convert(target, None, None)
     if kind is None and Path(target).suffix.removeprefix(".") not in KINDS:
         known = ", ".join(f".{kind}" for kind in KINDS)
         raise click.UsageError(f"{target} ends with no known format ({known}); name one with --format")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from kiterec.cli.parameters import TARGET
 from kiterec.errors import SetupError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ from_option: Final = click.option(
 )
 to_option: Final = click.option("--to", "end", metavar="TIME", help="Received before; IST.")
 out_option: Final = click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), metavar="OUT",
+    "-o", "--out", required=True, type=TARGET, metavar="OUT",
     help="The folder of the new recording; must not exist.",
 )  # fmt: skip
 

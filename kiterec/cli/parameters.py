@@ -43,6 +43,26 @@ ON_DISK: Final = Place(anywhere=False)
 """A recording, or a folder of recordings, that is locked, checked or changed where it is."""
 
 
+class Target(click.Path):
+    """A path that is written to; a URL, which may have a password, must not become a folder's name."""
+
+    def __init__(self, *, dir_okay: bool = True) -> None:
+        super().__init__(path_type=Path, dir_okay=dir_okay)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Give a Path."""
+        if isinstance(value, str) and _URL.match(value):
+            self.fail("it writes to a disk only; give a path, and copy from there", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+TARGET: Final = Target()
+"""A folder that is written."""
+
+TARGET_FILE: Final = Target(dir_okay=False)
+"""A file that is written."""
+
+
 def _refuse(text: str, what: str, like: str) -> NoReturn:
     raise click.BadParameter(f"{text!r} is no {what}; write it like {like}")
 

@@ -8,14 +8,14 @@ import click
 
 from kiterec.amounts import size
 from kiterec.cli.options import instruments_option, split_words
-from kiterec.cli.parameters import RECORDING
+from kiterec.cli.parameters import RECORDING, TARGET_FILE
 
 
 @click.command(short_help="Write a page with charts of a recording.")
 @click.argument("recording", type=RECORDING)
 @click.option(
     "-o", "--output", default=Path("report.html"), show_default=True, metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False), help="The page; one that is there is replaced.",
+    type=TARGET_FILE, help="The page; one that is there is replaced.",
 )  # fmt: skip
 @instruments_option
 def report(*, recording: Path, output: Path, instruments: tuple[str, ...]) -> None:

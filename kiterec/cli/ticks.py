@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -12,12 +11,13 @@ import click
 from kiterec.amounts import price
 from kiterec.cli.json_output import print_json
 from kiterec.cli.options import from_option, instruments_option, recordings_argument, split_words, to_option
-from kiterec.cli.parameters import RECORDING
+from kiterec.cli.parameters import RECORDING, TARGET_FILE
 from kiterec.cli.spans import read_span, say_if_outside
 from kiterec.cli.tables import Column, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from polars import DataFrame, LazyFrame
 
@@ -54,7 +54,7 @@ DEPTH: Final = ("buy_price", "buy_quantity", "buy_orders", "sell_price", "sell_q
 @click.option("--json", "as_json", is_flag=True, help="Print all columns as JSON, with times in UTC.")
 @click.option(
     "--cache", metavar="[FILE]", is_flag=False, flag_value=OWN_CACHE,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=TARGET_FILE,
     help="Show none: write all to a Parquet file, sorted by instrument, if it is not up to date. "
     "Without FILE, which then must come last, it is the recording's own, used by later questions.",
 )  # fmt: skip

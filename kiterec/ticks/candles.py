@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 import polars as pl
 
-from kiterec.clock import NS_PER_MS, NS_PER_S, to_ns
+from kiterec.clock import NS_PER_MS, NS_PER_S
 from kiterec.ticks.bounds import joined, split_predicate
 from kiterec.ticks.carry import Fold, in_batches
 from kiterec.ticks.lazy import lazy_table
 from kiterec.ticks.missed import is_missed, merge_presence, presence
+from kiterec.ticks.scan import time_bounds
 from kiterec.ticks.schema import INSTANT
 from kiterec.ticks.sessions import DAY_NS, SESSIONS, Calendar
 from kiterec.ticks.volume import UNKNOWN, VolumeMeter
@@ -121,10 +122,11 @@ def beginning_in(made: pl.LazyFrame, begin: datetime | None, end: datetime | Non
     Raises:
         ValueError: a time without zone.
     """
-    if begin is not None:
-        made = made.filter(pl.col("begin") >= pl.lit(to_ns(begin)).cast(INSTANT))
-    if end is not None:
-        made = made.filter(pl.col("begin") < pl.lit(to_ns(end)).cast(INSTANT))
+    bounds = time_bounds(begin, end)
+    if bounds.begin_ns is not None:
+        made = made.filter(pl.col("begin") >= pl.lit(bounds.begin_ns).cast(INSTANT))
+    if bounds.end_ns is not None:
+        made = made.filter(pl.col("begin") < pl.lit(bounds.end_ns).cast(INSTANT))
     return made
 
 

@@ -52,6 +52,8 @@ _KEYS: Final = frozenset(c.name for c in COLUMNS if c.origin in {"transcript", "
 """Columns that cost little: a condition on them is decided before the fields are decoded."""
 
 _TRANSCRIPT: Final = ["seq", "received_at", "kind", "payload"]
+_FIRST_NS: Final = -(1 << 63)
+_LAST_NS: Final = (1 << 63) - 1
 _WANTED: Final = "\0wanted"
 
 
@@ -141,10 +143,15 @@ def time_bounds(
         ValueError: a time without zone.
     """
     return Bounds(
-        None if begin is None else to_ns(begin),
-        None if end is None else to_ns(end),
+        None if begin is None else _storable(begin),
+        None if end is None else _storable(end),
         connections=None if connections is None else tuple(connections),
     )
+
+
+def _storable(instant: datetime) -> int:
+    """Give nanoseconds of an instant; of one beyond the years that 64 bits reach, the last that they do."""
+    return min(max(to_ns(instant), _FIRST_NS), _LAST_NS)
 
 
 def first_rows(frames: Iterable[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:

@@ -137,6 +137,8 @@ def _groups_of(metadata: pq.FileMetaData, tokens: NDArray[np.uint32]) -> list[in
     place = metadata.schema.names.index("instrument_token")
     found = []
     for group in range(metadata.num_row_groups):
+        if not metadata.row_group(group).num_rows:
+            continue  # of a recording without ticks
         span = metadata.row_group(group).column(place).statistics
         at = np.searchsorted(tokens, span.min)
         if at < tokens.size and tokens[at] <= span.max:

@@ -45,6 +45,14 @@ def test_a_size_is_read_in_bytes(text: str, size: int) -> None:
     assert parameters.size(text) == size
 
 
+def test_no_folder_is_named_by_a_url_that_may_have_a_password() -> None:
+    for kind in (parameters.TARGET, parameters.TARGET_FILE):
+        with pytest.raises(click.BadParameter, match="it writes to a disk only") as raised:
+            kind.convert("s3://KEY:SECRET@bucket/x.csv", None, None)
+        assert "SECRET" not in str(raised.value)
+        assert kind.convert("s3/x.csv", None, None) == Path("s3/x.csv")
+
+
 @pytest.mark.parametrize(("text", "speed"), [("1", 1.0), ("0.5", 0.5), ("10x", 10.0), ("max", None)])
 def test_a_speed_is_a_factor_or_max(text: str, speed: float | None) -> None:
     assert parameters.speed(text) == speed

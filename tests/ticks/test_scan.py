@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +143,15 @@ def test_begin_and_end_are_half_open(recording: Path, everything: pl.DataFrame) 
         everything.filter((COL("received_at") >= instant(5)) & (COL("received_at") < instant(9)))
     )
     assert table.height > 0
+
+
+def test_a_time_beyond_what_64_bits_hold_bounds_nothing(recording: Path, everything: pl.DataFrame) -> None:
+    opened = kiterec.open(recording)
+    ages = {"begin": datetime.min.replace(tzinfo=UTC), "end": datetime.max.replace(tzinfo=UTC)}
+    assert opened.ticks(**ages).collect().equals(everything)
+    assert opened.frames(**ages).collect().equals(opened.frames().collect())
+    assert opened.candles("1s", **ages).collect().height == opened.candles("1s").collect().height
+    assert not opened.ticks(begin=ages["end"]).collect().height
 
 
 def test_symbols_are_looked_up_in_the_recordings_own_dump(recording: Path, everything: pl.DataFrame) -> None:

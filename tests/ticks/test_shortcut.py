@@ -99,6 +99,14 @@ def test_symbols_may_come_from_an_iterator(recording: Path) -> None:
     assert cached.collect().height
 
 
+def test_the_cache_of_a_recording_without_ticks_answers_too(tmp_path: Path, answers: list[bool]) -> None:
+    with being_written(tmp_path) as writer:
+        path = writer.path
+    tick_cache(path)
+    assert_frame_equal(*(lazy.collect() for lazy in both(path)))
+    assert answers == [True]
+
+
 def test_a_cache_with_a_flipped_bit_in_its_footer_is_as_none(recording: Path, answers: list[bool]) -> None:
     """Arrow ends the process over some of them, so none of them may reach it."""
     cached, frames = both(recording)
