@@ -252,6 +252,14 @@ def test_a_url_that_cannot_be_opened_is_one_sentence_without_secrets(url: str, s
     check_no_secret(raised.value)
 
 
+def test_a_container_of_azure_is_no_secret() -> None:
+    with pytest.raises(
+        NoRecordingError, match=r"cannot open abfs://feed@host/x: .*parameter.*feeds"
+    ) as raised:
+        kiterec.open(f"abfs://feed@host/x?feeds={SECRET}")
+    check_no_secret(raised.value)
+
+
 def check_no_secret(error: KiterecError) -> None:
     shown = "".join(traceback.format_exception(error))
     assert "\n" not in str(error)

@@ -275,7 +275,8 @@ def _without_secrets(url: str) -> tuple[str, tuple[str, ...]]:
     rest, _, fragment = rest.partition("#")
     rest, _, query = rest.partition("?")
     place, slash, path = rest.partition("/")
-    alone, _, host = place.rpartition("@")
+    # Of Azure, the container stands before the account.
+    alone, _, host = ("", "", place) if scheme.startswith("abfs") else place.rpartition("@")
     words = {
         alone,
         user,
