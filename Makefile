@@ -10,7 +10,7 @@ SEED ?=
 JS := tests/judges/js
 JS_STAMP := $(JS)/node_modules/.made-from-lock
 # Bounds what needs the network but may fail; macOS has no `timeout`.
-BOUNDED := $(if $(shell command -v timeout),timeout 180)
+BOUNDED := $(if $(shell command -v timeout),timeout -k 10 180)
 FLIPS ?= 1000
 FUZZ_SECONDS ?= 600
 

@@ -132,6 +132,7 @@ class Playback:
                 self._market.reset(self._timeline.universe)
             else:
                 self._market.recall(checkpoint.memory)
+        self._tally.seq = -1 if checkpoint is None else checkpoint.place.seq - 1
         return None if checkpoint is None else checkpoint.place
 
     def end(self, *, stays: bool) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -16,11 +17,16 @@ from kiteconnect import KiteConnect
 from kiteconnect.exceptions import GeneralException, InputException, TokenException
 
 import kiterec
-from kiterec.clock import IST, to_ns
+from kiterec.clock import IST, NS_PER_S, to_ns
 from kiterec.errors import CorruptPartError
+from kiterec.replay.admission import Admission
 from kiterec.replay.background import BackgroundReplay
+from kiterec.replay.rest.asked import Asked
 from kiterec.replay.rest.body_reader import BodyReader
+from kiterec.replay.rest.instant import Instant
+from kiterec.replay.rest.routes import RestTwin
 from kiterec.replay.server import ReplayServer
+from kiterec.replay.stats import Tally
 from kiterec.wire.packets import Mode
 from tests.replay.handmade import DEADLINE_S, HandmadeTimeline, frame, listening, packet, run
 
@@ -179,6 +185,71 @@ def test_answers_are_of_the_replays_instant(market, ticks) -> None:
         rise = mine["volume_traded"][-1] - mine["volume_traded"][0]
         assert sum(each["volume"] for each in found) == rise
         assert kite.quote(["NSE:NIFTY 50", token])[str(token)]["volume"] == mine["volume_traded"][-1]
+
+
+def test_quotes_and_candles_know_nothing_that_is_not_out_yet() -> None:
+    """At an instant before its message, where a step, a seek or a start leaves a replay."""
+
+    class Dated(HandmadeTimeline):
+        start_ns = to_ns(dt.datetime(2026, 1, 5, 10, tzinfo=IST))
+        length_ns = 5 * NS_PER_S
+
+    rows = [(1_000 * n, 0, frame(packet(184, 408065, last_price=100 * n + 100))) for n in range(5)]
+    server = ReplayServer(Dated(rows), wait_for_clients=0, paused=True, at_end="hold")
+    with BackgroundReplay(server) as background:
+        kite = official(server)
+
+        def known() -> list[float]:
+            quotes = [each["last_price"] for each in kite.ltp(["408065"]).values()]
+            return quotes + [each["close"] for each in kite.historical_data(408065, *DAY, "minute")]
+
+        seen = [known()]
+        for move in (
+            lambda: server.seek(position_s=2),
+            server.step,
+            lambda: server.seek(seq=1),
+            lambda: server.seek(position_s=0),
+        ):
+            background.wait(move, timeout=DEADLINE_S)
+            seen.append(known())
+        assert seen == [[], [2, 2], [3, 3], [1, 1], []]
+        assert server.stats().seq == -1
+
+
+def test_a_question_that_was_given_up_does_not_disturb_the_next_one() -> None:
+    reads, go_on = threading.Event(), threading.Event()
+
+    class Slow(HandmadeTimeline):
+        start_ns = to_ns(dt.datetime(2026, 1, 5, 10, tzinfo=IST))
+        length_ns = NS_PER_S
+
+        def batches(self):
+            reads.set()
+            assert go_on.wait(DEADLINE_S)
+            yield from super().batches()
+
+    async def main() -> None:
+        timeline = Slow([(0, 0, frame(packet(184, 408065, last_price=100)))])
+        admission = Admission(credentials=None, connections_per_api_key=3, seats=None)
+        tally = Tally()
+        tally.seq = 0
+        instant = Instant(timeline, market=None, tally=tally)
+        twin = RestTwin(instant, admission=admission, instruments_csv=None)
+        asked = Asked(
+            method="GET", path="/instruments/historical/408065/minute", query="from=2026-01-05&to=2026-01-06"
+        )
+        given_up = asyncio.create_task(twin.answer(asked))
+        await asyncio.to_thread(reads.wait, DEADLINE_S)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        answer = asyncio.create_task(twin.answer(asked))
+        await asyncio.wait([answer], timeout=0.2)
+        go_on.set()
+        page = await answer
+        assert page is not None
+        assert (page.status, len(json.loads(page.body)["data"]["candles"])) == (200, 1)
+
+    run(main())
 
 
 def test_a_login_gives_a_token_that_opens_the_socket_until_it_is_invalidated() -> None:

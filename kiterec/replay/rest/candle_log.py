@@ -18,6 +18,8 @@ from kiterec.ticks.sessions import SESSIONS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy.typing as npt
+
     from kiterec.replay.timeline import Timeline, TimelineBatch
     from kiterec.ticks.sessions import Session
 
@@ -27,6 +29,7 @@ CHUNK_TICKS: Final = 200_000
 _COLUMNS: Final = (
     "connection", "received_at", "instrument_token", "segment", "last_price", "volume_traded", "oi",
 )  # fmt: skip
+_NO_END: Final = (1 << 63) - 1
 _KEYS: Final = ("instrument_token", "session", "begin")
 _KEPT: Final = (*_KEYS, "segment", "open", "high", "low", "close", "volume", "oi")
 
@@ -48,19 +51,21 @@ class CandleLog:
         self._reached_ns = -1
         self._begin_anew(None)
 
-    def advance(self, until_ns: int, *, start_ns: int, within_s: float) -> bool:
+    def advance(self, until_ns: int, *, seq: int | None = None, start_ns: int, within_s: float) -> bool:
         """Read on to a place of the timeline, or anew if it is behind; tell whether it is reached.
 
         Args:
-            until_ns: the position of the replay; what is due then is in.
+            until_ns: the position of the replay; what is due then is in, if it is out.
+            seq: number of the last message that is out; None: all that is due is.
             start_ns: the wall clock at the timeline's start.
             within_s: how long it may take; the next call goes on from where this one ends.
 
         Raises:
             KiterecError: the timeline cannot be read.
         """
-        if start_ns != self._start_ns or until_ns < self._reached_ns:
+        if start_ns != self._start_ns or until_ns < self._reached_ns or self._is_behind(seq):
             self._begin_anew(start_ns)
+        self._last_seq = _NO_END if seq is None else seq
         deadline_ns = SYSTEM_CLOCK.monotonic_ns() + round(within_s * NS_PER_S)
         try:
             while (chunk := self._chunk(until_ns, start_ns)) is not None:
@@ -85,12 +90,19 @@ class CandleLog:
             return candles(self._last.lazy(), "1m", sessions=self._sessions).select(_KEPT).collect()
         return merged.filter(pl.col("instrument_token") == token).sort("begin")
 
+    def _is_behind(self, seq: int | None) -> bool:
+        """Tell whether messages were read that are not out any more."""
+        return seq is not None and seq < self._read_seq
+
     def _begin_anew(self, start_ns: int | None) -> None:
         self._start_ns = start_ns
         self._reached_ns = -1
         self._source = self._timeline.batches()
         self._batch: TimelineBatch | None = None
         self._row = 0
+        self._seq = np.empty(0, np.int64)
+        self._read_seq = -1
+        self._last_seq = _NO_END
         self._candles = Fold(_merge)
         self._last = decode([], columns=_COLUMNS)
 
@@ -114,12 +126,23 @@ class CandleLog:
                 self._batch, self._row = next(self._source, None), 0
                 if self._batch is None:
                     return None
+                self._seq = self._numbers(self._batch)
             begin, batch = self._row, self._batch
-            self._row = max(begin, int(np.searchsorted(batch.due_ns, until_ns, side="right")))
+            due = int(np.searchsorted(batch.due_ns, until_ns, side="right"))
+            out = int(np.searchsorted(self._seq, self._last_seq, side="right"))
+            self._row = max(begin, min(due, out))
             if self._row > begin:
+                self._read_seq = int(self._seq[self._row - 1])
                 return batch, begin, self._row
             if len(batch):
                 return None
+
+    def _numbers(self, batch: TimelineBatch) -> npt.NDArray[np.int64]:
+        """Give the messages' numbers; where a timeline has none, they are counted."""
+        if batch.seq is not None:
+            return batch.seq.astype(np.int64)
+        first = int(self._seq[-1]) + 1 if len(self._seq) else 0
+        return np.arange(first, first + len(batch))
 
     def _add(self, chunk: pl.DataFrame) -> None:
         # The tick before a chunk's first one tells what its volume is counted from. It is the last of the

@@ -57,6 +57,11 @@ class Instant:
         return self._tally.position_ns
 
     @property
+    def seq(self) -> int:
+        """Give the number of the last message that is out."""
+        return self._tally.seq
+
+    @property
     def start_ns(self) -> int | None:
         """Give the wall clock at the timeline's start; None when it has none. May read a disk."""
         timeline = self._rebased or self.timeline

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,6 +48,7 @@ class RestTwin:
         self._csv = instruments_csv
         self._log = CandleLog(instant.timeline, sessions=instant.sessions)
         self._one_at_a_time = asyncio.Semaphore(1)
+        self._reading = threading.Lock()
 
     async def answer(self, asked: Asked) -> Page | None:
         """Give the page of a request; None when the path is not one of the twin's."""
@@ -129,9 +131,13 @@ class RestTwin:
 
     def _minutes(self, token: int, start_ns: int, within_s: float) -> pl.DataFrame | None:
         """Give the minutes of an instrument up to now; None if they cannot be made so soon."""
-        if not self._log.advance(self._instant.position_ns, start_ns=start_ns, within_s=within_s):
-            return None
-        return self._log.minutes(token)
+        instant = self._instant
+        with self._reading:  # a request that was given up still reads
+            if not self._log.advance(
+                instant.position_ns, seq=instant.seq, start_ns=start_ns, within_s=within_s
+            ):
+                return None
+            return self._log.minutes(token)
 
     async def _is_known(self, token: int) -> bool:
         """Tell whether a token is in the dump, or has ticks all the same; without both nobody can say."""
