@@ -121,7 +121,7 @@ def test_seq_has_no_holes(recorded: RecordResult) -> None:
     assert seq == list(range(len(seq)))
 
 
-@pytest.mark.parametrize("speed", [None, 10.0], ids=["max", "10x"])
+@pytest.mark.parametrize("speed", [None, 10.0, 1.0], ids=["max", "10x", "1x"])
 def test_an_exact_replay_recorded_again_is_the_same_byte_for_byte(
     recorded: RecordResult, tmp_path: Path, speed: float | None
 ) -> None:
