@@ -46,6 +46,9 @@ WORTH_PREPARING_NS: Final = 2 * NS_PER_MS
 LATE_NS: Final = NS_PER_MS
 """A replay later than this sends all that is due by now, not just what was made."""
 
+LOOK_AGAIN_S: Final = 0.05
+"""How often a paused replay looks whether it still is, when the patience of lockstep is over."""
+
 GRID_NS: Final = 250 * NS_PER_MS
 """A loop begins anew this long after its last message, as Kite's next frame would come."""
 
@@ -319,17 +322,22 @@ class Playback:
             await self._patiently(audience.taken)
 
     async def _patiently(self, wait: Callable[[], Awaitable[None]]) -> None:
-        """Wait for the clients, but not for ever unless the replay is paused.
+        """Wait for the clients, but not for ever; time in which the replay is paused does not count.
 
         Raises:
             ReplayError: one keeps the others waiting for too long.
         """
+        pace = self._transport.pace
+        if self._patience_s is None:
+            return await wait()
+        end_ns = pace.elapsed_ns() + int(self._patience_s * NS_PER_S)
         while True:
+            left_s = (end_ns - pace.elapsed_ns()) / NS_PER_S
             try:
-                async with asyncio.timeout(self._patience_s):
+                async with asyncio.timeout(max(left_s, LOOK_AGAIN_S)):
                     return await wait()
             except TimeoutError:
-                if not self._transport.pace.paused:
+                if pace.elapsed_ns() >= end_ns and not pace.paused:
                     raise ReplayError(
                         f"lockstep has waited {self._patience_s:g} s for {self._audience.awaited()}; look at "
                         "what keeps that program, or allow more with --lockstep-timeout"

@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -274,5 +275,30 @@ def test_a_client_that_does_not_come_back_ends_the_replay_but_a_pause_may_last()
             with pytest.raises(ReplayError, match="0 of 1 are there, after client-1 has left"):
                 async with asyncio.timeout(DEADLINE_S):
                     await server.finished()
+
+    run(main())
+
+
+def test_a_pause_does_not_use_up_the_patience_of_lockstep() -> None:
+    patience_s = 1.0
+
+    async def main() -> None:
+        begun = time.monotonic()
+        server = ReplayServer(
+            counting(4), speed=None, lockstep="acknowledged", limits=Limits(lockstep_s=patience_s)
+        )
+        async with server, listening(server.url) as client:
+            await client.want(Mode.LTP, 256)
+            await client.until(lambda: prices(client) == [1])
+            server.pause()
+            running_s = time.monotonic() - begun
+            await asyncio.sleep(0.8 * patience_s)
+            server.resume()
+            begun = time.monotonic()
+            with pytest.raises(ReplayError, match="waited 1 s"):
+                async with asyncio.timeout(DEADLINE_S):
+                    await server.finished()
+            # A lower bound: however slow the machine is, it cannot be too early.
+            assert running_s + time.monotonic() - begun >= patience_s
 
     run(main())
