@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kiterec.replay.stats import Tally
     from kiterec.replay.timeline import TimelineBatch
 
-TIMER_NS: Final = 3 * NS_PER_MS // 2
+TIMER_NS: Final = 5 * NS_PER_MS // 2
 """epoll waits whole milliseconds and wakes late: the last stretch is spent asking the clock."""
 
 
