@@ -9,11 +9,13 @@ import resource
 import socket
 import sys
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from kiterec.replay.limits import Limits
 from kiterec.replay.server import ReplayServer
@@ -296,6 +298,47 @@ def test_bombs_of_json_cost_their_sender_only(path: str) -> None:
             assert len(good.frames) == 21
             if not path:
                 await eventually(lambda: server.stats().ignored_requests == 3 * len(BOMBS))
+
+    run(main())
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads its own memory from Linux")
+def test_all_attacks_again_and_again_take_a_bounded_memory_and_disturb_nobody() -> None:
+    """Twenty times all of them, five sockets at once; the attacker's own buffers are in the bound too."""
+
+    async def attack_once(server: ReplayServer) -> None:
+        for attack in ATTACKS.values():
+            writers = []
+            for _ in range(5):
+                _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.write(attack)
+                writers.append(writer)
+            async with asyncio.timeout(DEADLINE_S):
+                with suppress(OSError):  # the server may have hung up before it had read everything
+                    await writers[-1].drain()
+            for writer in writers:
+                writer.transport.abort()
+        for path in ("", "/control"):
+            async with listening(server.url + path) as bad:
+                await bad.ask(*BOMBS, "x" * (1 << 20))
+                with suppress(ConnectionClosed):
+                    await bad.socket.send(b"\xff\xfe", text=True)
+
+    async def main() -> None:
+        rows = [(n * 2, 0, frame(packet(184, 256, last_price=n))) for n in range(1_000)]
+        server = ReplayServer(HandmadeTimeline(rows), at_end="hold")
+        async with server, listening(server.url, "api_key=good") as good:
+            await good.want(Mode.FULL, 256)
+            for _ in range(3):
+                await attack_once(server)
+            before = most = resident_bytes()
+            for _ in range(20):
+                await attack_once(server)
+                most = max(most, resident_bytes())
+            assert most - before < 48 << 20
+            await eventually(lambda: server.stats().clients == 1)
+            await good.until(lambda: len(good.frames) >= len(rows))
+            assert [data for data in good.frames if data != good.frames[0]] == [row[2] for row in rows[1:]]
 
     run(main())
 
