@@ -87,8 +87,8 @@ def gather_words(data: NDArray[np.uint8], offset: NDArray[np.int64], words: int)
     if not offset.size:
         return np.empty((0, words), np.uint32)
     items = np.ndarray((data.size - width + 1,), f"V{width}", data, strides=(1,))
-    # A copy that swaps is three times as fast as swapping in place.
-    return items[offset].view(">u4").reshape(-1, words).astype(np.uint32)
+    block: NDArray[np.uint32] = items[offset].view(np.uint32).reshape(-1, words)
+    return block.byteswap(inplace=True) if np.little_endian else block
 
 
 @dataclass(frozen=True, slots=True)
