@@ -15,6 +15,8 @@ from kiterec.store.files import Files, OpenFile
 from kiterec.store.folder import find_recordings
 from kiterec.store.manifest import Status
 from kiterec.store.recover import recover
+from kiterec.upkeep import verify
+from kiterec.upkeep.verify import LISTED_HOLES
 from tests.store.recordings import by_connection, make_rows, new_writer, transcript, wait_until
 
 if TYPE_CHECKING:
@@ -154,6 +156,18 @@ def check_rows(there: list[bytes], sent: list[bytes], *, safe: int, lucky: bool)
     assert all(payload in left for payload in there[safe:])
 
 
+def check_that_holes_are_named(path: Path, where: str) -> None:
+    """Nothing is lost in silence: `verify` names each row that is missing before the last one."""
+    found = verify(path)
+    assert not found.errors, where
+    seqs = {seq for _, seq, *_ in transcript(path)}
+    missing = set(range(max(seqs, default=-1) + 1)) - seqs
+    named = [(it.first_seq, it.last_seq) for it in found.warnings if "missing: seq" in it.what]
+    assert {seq for first, last in named for seq in range(first, last + 1)} == missing or (
+        len(named) == LISTED_HOLES
+    ), where
+
+
 @pytest.mark.parametrize("lucky", [False, True], ids=["only what was synced", "and by chance some more"])
 def test_after_a_power_cut_nothing_that_was_synced_is_missing(tmp_path: Path, lucky: bool) -> None:
     disk, rows = record_with_cuts(tmp_path, SEED, fsync_interval_s=0.02)
@@ -178,6 +192,7 @@ def test_after_a_power_cut_nothing_that_was_synced_is_missing(tmp_path: Path, lu
             assert report.status is Status.RECOVERED or disk.cuts[-1] is cut, f"seed {SEED}: {report}"
             assert by_connection(transcript(path)) == there, f"seed {SEED}, cut {number}"
             assert not recover(path).changed
+            check_that_holes_are_named(path, f"seed {SEED}, cut {number}")
             lengths.add(sum(len(payloads) for payloads in there.values()))
     assert len(lengths) > 2, f"seed {SEED}: all cuts alike"
 
