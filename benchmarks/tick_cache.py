@@ -55,7 +55,8 @@ def record(hours: float, step_s: float, out: Path) -> Path:
 
 def build(recording: str, cache: str) -> dict[str, Any]:
     """Write the cache."""
-    from kiterec.ticks.cache import read_stamp, write_tick_cache
+    from kiterec.ticks.cache import write_tick_cache
+    from kiterec.ticks.stamp import read_stamp
 
     before = peak_mb()
     begin = time.perf_counter()

@@ -19,7 +19,6 @@ from kiterec.store.summary import Summary, summarize
 from kiterec.ticks.asof import asof
 from kiterec.ticks.bounds import Bounds
 from kiterec.ticks.candles import LATE, LEAD, beginning_in, candles, interval_ns
-from kiterec.ticks.contents import Contents, contents
 from kiterec.ticks.depth import depth
 from kiterec.ticks.gaps import gaps
 from kiterec.ticks.instruments import InstrumentDump
@@ -28,6 +27,7 @@ from kiterec.ticks.missed import beyond
 from kiterec.ticks.scan import time_bounds
 from kiterec.ticks.sessions import SESSIONS
 from kiterec.ticks.shortcut import find_ticks
+from kiterec.ticks.tally import count_contents
 from kiterec.ticks.transcript import scan_events, scan_frames
 from kiterec.wire.segments import SEGMENTS, SegmentTable
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from kiterec.ticks.candles import By
+    from kiterec.ticks.contents import Contents
     from kiterec.ticks.schema import Prices
     from kiterec.ticks.sessions import Session
 
@@ -303,7 +304,7 @@ class Recording:
         """
         dump = self.instruments()
         name = (lambda _: None) if dump is None else dump.symbol_of
-        return contents(self._folder, top=top, symbol_of=name, progress=progress)
+        return count_contents(self._folder, top=top, symbol_of=name, progress=progress)
 
     def instruments(self) -> InstrumentDump | None:
         """Give the instrument dump of the recording's day; None if it has none.

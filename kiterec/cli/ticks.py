@@ -95,7 +95,8 @@ def ticks(
 def _write_cache(path: Path, asked: Path) -> None:
     """Bring the cache up to date and say what it has."""
     from kiterec.amounts import size
-    from kiterec.ticks.cache import read_stamp, tick_cache
+    from kiterec.ticks.cache import tick_cache
+    from kiterec.ticks.stamp import read_stamp
 
     target = tick_cache(path, None if str(asked) == OWN_CACHE else asked)
     stamp = read_stamp(target)

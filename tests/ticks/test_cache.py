@@ -13,10 +13,12 @@ from kiterec.errors import SetupError, StorageError
 from kiterec.store.lock import FolderLock, is_locked
 from kiterec.store.manifest import load_manifest, save_manifest
 from kiterec.store.recover import recover
-from kiterec.ticks import cache
-from kiterec.ticks.cache import read_stamp, scan_cache, tick_cache, write_tick_cache
+from kiterec.ticks import buckets, cache
+from kiterec.ticks import stamp as stamps
+from kiterec.ticks.cache import scan_cache, tick_cache, write_tick_cache
 from kiterec.ticks.scan import scan_ticks
 from kiterec.ticks.schema import tick_schema
+from kiterec.ticks.stamp import read_stamp
 from kiterec.upkeep.verify import verify
 from tests.ticks.recordings import being_written, record
 
@@ -38,8 +40,8 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a small recording have many buckets and row groups."""
-    monkeypatch.setattr(cache, "BUCKET_ROWS", 700)
-    monkeypatch.setattr(cache, "_CHUNK_ROWS", 500)
+    monkeypatch.setattr(buckets, "BUCKET_ROWS", 700)
+    monkeypatch.setattr(buckets, "_CHUNK_ROWS", 500)
     monkeypatch.setattr(cache, "ROW_GROUP_ROWS", 100)
 
 
@@ -99,7 +101,7 @@ def test_a_cache_is_made_anew_only_when_decoder_parts_or_prices_change(
     stamp = read_stamp(target)
     assert stamp is not None
     assert (third != second, stamp.ticks) == (True, scan_ticks(other).select(pl.len()).collect().item())
-    monkeypatch.setattr(cache, "version", lambda _: "99.0")
+    monkeypatch.setattr(stamps, "version", lambda _: "99.0")
     assert tick_cache(other, target).stat().st_ino != third
     assert "kiterec 99.0" in (read_stamp(target) or stamp).decoder
 
@@ -167,13 +169,13 @@ def test_the_pieces_are_locked_while_a_cache_is_written(
 ) -> None:
     target = tmp_path / "ticks.parquet"
     locked = []
-    sort = cache._sorted
+    sort = cache.sorted_bucket
 
     def watched(piece: Path, schema: pa.Schema) -> pa.Table:
         locked.append(is_locked(piece.parent))
         return sort(piece, schema)
 
-    monkeypatch.setattr(cache, "_sorted", watched)
+    monkeypatch.setattr(cache, "sorted_bucket", watched)
     write_tick_cache(recording, target)
     assert locked
     assert all(locked)

@@ -1,4 +1,4 @@
-"""contents counts packets, instruments and epochs, and finds steps of the clock, whatever the batches are."""
+"""Packets, instruments, epochs and steps of the clock are counted, whatever the batches are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 import kiterec
 from kiterec.clock import NS_PER_S
-from kiterec.ticks.contents import MAX_LISTED, contents
+from kiterec.ticks.contents import MAX_LISTED
+from kiterec.ticks.tally import count_contents
 from kiterec.wire.frames import join_frame
 from kiterec.wire.transcript import Kind, Row, lifecycle_payload
 from tests.ticks.recordings import being_written
@@ -60,7 +61,7 @@ def test_packets_instruments_and_epochs_are_counted(
     ]
     path = record(tmp_path, rows)
     seen: list[tuple[int, int]] = []
-    found = contents(path, top=1, progress=lambda *it: seen.append(it))
+    found = count_contents(path, top=1, progress=lambda *it: seen.append(it))
     assert seen[-1] == (8, 8)
     assert {(it.length, it.name, it.mode): it.packets for it in found.packets} == {
         (8, "ltp", "ltp"): 1,
@@ -92,7 +93,7 @@ def test_steps_of_the_wall_clock_are_found_on_each_connection(
         for second, by in enumerate(ahead)
         for name in ("main-0", "main-1")
     ]
-    found = contents(record(tmp_path, rows))
+    found = count_contents(record(tmp_path, rows))
     assert found.clock_step_count == 4
     steps = Counter((it.connection, it.step_ns, it.at_ns) for it in found.clock_steps)
     assert steps == {

@@ -57,13 +57,15 @@ def work(path):
 """
 
 CACHE = """
-from kiterec.ticks import cache
+from kiterec.ticks import buckets
+from kiterec.ticks.cache import write_tick_cache
+from kiterec.ticks.stamp import read_stamp
 
-cache.BUCKET_ROWS = 1 << 14  # so that a test is enough for many buckets
-cache._CHUNK_ROWS = 1 << 14
+buckets.BUCKET_ROWS = 1 << 14  # so that a test is enough for many buckets
+buckets._CHUNK_ROWS = 1 << 14
 
 def work(path):
-    return cache.read_stamp(cache.write_tick_cache(path)).ticks
+    return read_stamp(write_tick_cache(path)).ticks
 """
 
 MEASURE = """

@@ -16,9 +16,10 @@ from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 import kiterec
 from kiterec.store.folder import CACHE_NAME
 from kiterec.store.manifest import load_manifest, save_manifest
-from kiterec.ticks import cache, shortcut
-from kiterec.ticks.cache import read_stamp, tick_cache
+from kiterec.ticks import buckets, cache, shortcut, stamp
+from kiterec.ticks.cache import tick_cache
 from kiterec.ticks.scan import scan_ticks
+from kiterec.ticks.stamp import read_stamp
 from kiterec.wire.segments import SEGMENTS, Segment
 from tests.ticks.recordings import START, TOKENS, being_written, record
 
@@ -37,7 +38,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def recording(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give a recording with a cache of many row groups."""
-    monkeypatch.setattr(cache, "BUCKET_ROWS", 700)
+    monkeypatch.setattr(buckets, "BUCKET_ROWS", 700)
     monkeypatch.setattr(cache, "ROW_GROUP_ROWS", 150)
     copy = tmp_path / "copy"
     shutil.copytree(original, copy)
@@ -157,10 +158,10 @@ def test_a_cache_of_other_parts_or_another_decoder_is_as_none(
     assert_frame_equal(cached.collect(), expected)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "version", lambda _: "99.0")
+        patch.setattr(stamp, "version", lambda _: "99.0")
         assert_frame_equal(cached.collect(), expected)
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "_code", lambda: b"mended")
+        patch.setattr(stamp, "_code", lambda: b"mended")
         assert_frame_equal(cached.collect(), expected)
 
     other = tick_cache(record(tmp_path / "other", 5), tmp_path / "other.parquet")
