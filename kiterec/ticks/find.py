@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from kiterec import compiled
 from kiterec.ticks.chains import walk_frames
 from kiterec.ticks.runs import walk_runs
 from kiterec.ticks.walks import KNOWN_LENGTHS, Found, Walk, read_words
@@ -96,8 +97,7 @@ class Packets:
 def find_packets(payloads: Any, *, binary: NDArray[np.bool_] | None = None) -> Packets:
     """Find every whole packet of every frame.
 
-    Runs of packets of one length are found by arithmetic; what is mixed is linked. Null and heartbeats
-    hold no packets.
+    Null and heartbeats hold no packets.
 
     Args:
         payloads: a BinaryArray or LargeBinaryArray, one element a frame; may be a slice.
@@ -105,10 +105,38 @@ def find_packets(payloads: Any, *, binary: NDArray[np.bool_] | None = None) -> P
 
     Raises:
         TypeError: an array of another type.
+        ValueError: an array whose elements lie outside its bytes.
     """
     data, start, size = binary_buffers(payloads)
     if binary is not None:
         size = np.where(binary, size, 0)
+    found, bad = (
+        _by_loop(data, start, size) if compiled.chosen(int(size.sum())) else _by_numpy(data, start, size)
+    )
+    return Packets(found.frame, found.packet, found.offset, found.length, data, start, size, bad)
+
+
+def _by_loop(
+    data: NDArray[np.uint8], start: NDArray[np.int64], size: NDArray[np.int64]
+) -> tuple[Found, NDArray[np.int64]]:
+    """Find the packets one after the other, as machine code; give the bad frames too."""
+    from kiterec.ticks import loops
+
+    framed = np.flatnonzero(size >= HEADER_BYTES)
+    # Memory that no packet is written to is never touched.
+    most = int(np.minimum(read_words(data, start[framed]), size[framed] // HEADER_BYTES - 1).sum())
+    found = Found(*(np.empty(most, np.int64) for _ in range(4)))
+    bad = np.empty(size.size, np.bool_)
+    held = loops.walk_packets(
+        data, start, size, KNOWN_LENGTHS, found.frame, found.packet, found.offset, found.length, bad
+    )
+    return found.first(held), np.flatnonzero(bad)
+
+
+def _by_numpy(
+    data: NDArray[np.uint8], start: NDArray[np.int64], size: NDArray[np.int64]
+) -> tuple[Found, NDArray[np.int64]]:
+    """Find runs of packets of one length by arithmetic, and link what is mixed; give the bad frames too."""
     row = np.flatnonzero(size >= HEADER_BYTES)
     count = read_words(data, start[row])
     walk = Walk(row, start[row] + size[row], count, start[row] + HEADER_BYTES, np.zeros(row.size, np.int64))
@@ -121,13 +149,16 @@ def find_packets(payloads: Any, *, binary: NDArray[np.bool_] | None = None) -> P
         bad[walk.frame[walk.unfinished()]] = True
     joined = _join(pieces, size.size)
     bad[joined.frame[~KNOWN_LENGTHS[joined.length]]] = True
-    return Packets(
-        joined.frame, joined.packet, joined.offset, joined.length, data, start, size, np.flatnonzero(bad)
-    )
+    return joined, np.flatnonzero(bad)
 
 
 def binary_buffers(payloads: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-    """Give the bytes of a binary array, and where each element begins and how long it is (0 for null)."""
+    """Give the bytes of a binary array, and where each element begins and how long it is (0 for null).
+
+    Raises:
+        TypeError: an array of another type.
+        ValueError: an array whose elements lie outside its bytes.
+    """
     if pa.types.is_large_binary(payloads.type):
         width: np.dtype[Any] = np.dtype(np.int64)
     elif pa.types.is_binary(payloads.type):
@@ -141,6 +172,8 @@ def binary_buffers(payloads: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64],
     bound = np.frombuffer(offsets, width, len(payloads) + 1, payloads.offset * width.itemsize)
     start = bound[:-1].astype(np.int64)
     size = np.diff(bound).astype(np.int64)
+    if bound[0] < 0 or bound[-1] > data.size or size.min() < 0:
+        raise ValueError(f"elements lie outside the {data.size:,} bytes of their array: it is damaged")
     if payloads.null_count:
         size[payloads.is_null().to_numpy(zero_copy_only=False)] = 0
     return data, start, size

@@ -32,6 +32,12 @@ class Found:
     offset: NDArray[np.int64]
     length: NDArray[np.int64]
 
+    def first(self, packets: int) -> Found:
+        """Give so many of the first."""
+        return Found(
+            self.frame[:packets], self.packet[:packets], self.offset[:packets], self.length[:packets]
+        )
+
 
 @dataclass(slots=True)
 class Walk:

@@ -16,6 +16,8 @@ from kiterec.wire.frames import scan_frame
 from tests.ticks.frames import LENGTHS, any_frames, join, random_frame
 from tests.wire.golden import FRAMES
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 
 def places(packets: Packets) -> list[tuple[int, int, int, int]]:
     offset = packets.offset - packets.frame_start[packets.frame]
@@ -116,3 +118,11 @@ def test_the_bytes_are_not_copied() -> None:
 def test_an_array_of_text_is_refused() -> None:
     with pytest.raises(TypeError, match="frames are string; give binary"):
         find_packets(pa.array(["x"]))
+
+
+def test_an_array_whose_offsets_leave_its_bytes_is_refused() -> None:
+    # Arrow itself looks at the first and the last offset only.
+    bounds = pa.py_buffer(np.array([0, 1 << 20, 12], np.int32))
+    damaged = pa.Array.from_buffers(pa.binary(), 2, [None, bounds, pa.py_buffer(bytes(12))])
+    with pytest.raises(ValueError, match="outside the 12 bytes"):
+        find_packets(damaged)

@@ -1,0 +1,78 @@
+"""Loops over packets as machine code that needs no interpreter, where Numba (the extra `fast`) is installed.
+
+What is decorated lives in modules named `loops`, which are imported only where `available()`. Everything
+works without, by numpy's calls: the same results, slower, and one thread at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Loop = TypeVar("Loop", bound=Callable[..., Any])
+
+logger = logging.getLogger(__name__)
+
+SWITCH: Final = "KITEREC_COMPILED"
+"""Environment variable: `1` uses Numba from the first frame, `0` never."""
+
+WORTH_BYTES: Final = 64 << 20
+"""Frames of a process before Numba is imported: to import it takes as long as numpy needs for so many."""
+
+
+class _Work:
+    """How much there was to do so far."""
+
+    seen_bytes = 0
+
+
+def chosen(more_bytes: int = 0) -> bool:
+    """Tell whether to use loops: Numba is there, and this process had frames enough to be worth its import.
+
+    Args:
+        more_bytes: of frames that are about to be decoded.
+    """
+    _Work.seen_bytes += more_bytes
+    return (_Work.seen_bytes >= WORTH_BYTES or os.environ.get(SWITCH) == "1") and available()
+
+
+@lru_cache(maxsize=1)
+def available() -> bool:
+    """Tell whether loops can be compiled here; imports Numba, which takes half a second and 60 MB."""
+    if os.environ.get(SWITCH) == "0":
+        return False
+    try:
+        import numba  # noqa: F401
+    except ModuleNotFoundError:
+        return False
+    except ImportError as error:  # such as a numpy that is newer than it knows
+        logger.warning('numba is not used, it cannot be imported: %s; try "pip install -U numba"', error)
+        return False
+    return True
+
+
+def compiled(loop: Loop) -> Loop:
+    """Compile a loop when it is first called; it holds no lock of the interpreter while it runs.
+
+    The machine code is kept beside the source, or in the user's cache where that is read-only: the next
+    process does not wait for the compiler.
+    """
+    import numba
+
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    try:
+        return cast("Loop", numba.njit(cache=True, **options)(loop))
+    except RuntimeError:  # there is nowhere to keep it
+        return cast("Loop", numba.njit(**options)(loop))
+
+
+def inlined(loop: Loop) -> Loop:
+    """Make a function part of each loop that calls it."""
+    import numba
+
+    return cast("Loop", numba.njit(inline="always")(loop))

@@ -1,0 +1,81 @@
+"""Loops over packets for Numba: imported only where `kiterec.compiled.available()`.
+
+They check every place that the bytes of a frame lead to, since machine code has nobody who does it for them;
+where frames begin and end was checked by `binary_buffers`. Unsigned numbers index arrays: for signed ones
+Numba would ask each time whether they count from the end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from kiterec.compiled import compiled, inlined
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_U1: Final = np.uint64(1)
+_HEADER: Final = np.uint64(2)
+_BYTE: Final = np.uint64(8)
+
+
+@inlined
+def _u16(data: NDArray[np.uint8], at: np.uint64) -> np.uint64:
+    """Give the big-endian uint16 at a place."""
+    return np.uint64((np.uint64(data[at]) << _BYTE) | np.uint64(data[at + _U1]))
+
+
+@compiled
+def walk_packets(
+    data: NDArray[np.uint8],
+    start: NDArray[np.int64],
+    size: NDArray[np.int64],
+    known: NDArray[np.bool_],
+    frame: NDArray[np.int64],
+    packet: NDArray[np.int64],
+    offset: NDArray[np.int64],
+    length: NDArray[np.int64],
+    bad: NDArray[np.bool_],
+) -> int:
+    """Find every whole packet of every frame; give how many.
+
+    Args:
+        data: the bytes that all frames are in.
+        start: of each frame.
+        size: of each frame, in bytes.
+        known: truths by length.
+        frame: gets the row of the frame of each packet.
+        packet: gets its position there.
+        offset: gets its first byte in the data.
+        length: gets its bytes.
+        bad: gets which frames hold anything but whole packets of known length.
+    """
+    found = np.uint64(0)
+    for row in range(start.size):
+        bad[row] = False
+        if size[row] < 2:
+            continue
+        at = np.uint64(start[row])
+        end = at + np.uint64(size[row])
+        count = _u16(data, at)
+        at += _HEADER
+        number = np.uint64(0)
+        while number < count and at + _HEADER <= end:
+            width = _u16(data, at)
+            if at + _HEADER + width > end:
+                break
+            at += _HEADER
+            frame[found] = row
+            packet[found] = number
+            offset[found] = at
+            length[found] = width
+            if not known[width]:
+                bad[row] = True
+            found += _U1
+            number += _U1
+            at += width
+        if number < count or at != end:
+            bad[row] = True
+    return int(found)
