@@ -97,7 +97,7 @@ class Overview:
         self._causes, self._seen = frozenset(), 0
         if due and health.status is not self._status:
             self._status, self._told_causes = health.status, frozenset()
-            logger.info("health=%s %s", health.status, "; ".join(health.reasons))
+            logger.info("%s", _line(health))
 
     def _log_critical(self, health: Health) -> None:
         causes = frozenset(self.troubles.values()) or frozenset(health.reasons)
@@ -105,7 +105,7 @@ class Overview:
         self._causes = causes
         if self._seen >= _LASTING_LOOKS and causes != self._told_causes:
             self._status, self._told_causes = health.status, causes
-            logger.warning("health=%s %s", health.status, "; ".join(health.reasons))
+            logger.warning("%s", _line(health))
 
     def _connection(self, driver: Driver) -> ConnectionStats:
         protocol = driver.protocol
@@ -119,3 +119,7 @@ class Overview:
             pending=protocol.pending,
             last_heard_age_s=age_ns / NS_PER_S if protocol.state is State.OPEN else None,
         )
+
+
+def _line(health: Health) -> str:
+    return f"health={health.status} {'; '.join(health.reasons)}".rstrip()

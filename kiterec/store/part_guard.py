@@ -46,6 +46,26 @@ class RowGroup(NamedTuple):
     crc32: int
 
 
+class UnreadablePartError(CorruptPartError):
+    """A file that does not read as a part.
+
+    Attributes:
+        where: the file.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, where: Path, reason: str) -> None:
+        self.where = where
+        self.reason = reason
+        super().__init__(where, reason)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.where} does not read as a part: {self.reason}; bring it back from a copy, or ask for "
+            "other times; kiterec verify names all that is damaged"
+        )
+
+
 def guard(groups: Sequence[RowGroup], footer: bytes) -> bytes:
     """Give the block that goes before a footer (with its length and magic)."""
     said = msgspec.json.encode(groups)
@@ -76,42 +96,38 @@ def read_guard(source: Any, *, where: Path, max_bytes: int = _MAX_BYTES) -> list
         max_bytes: a longer footer is damage.
 
     Raises:
-        CorruptPartError: it is no part, or its end was altered.
+        UnreadablePartError: it is no part, or its end was altered.
     """
     size = source.size()
     footer_bytes, magic = _PARQUET_TAIL.unpack(_read(source, size - _PARQUET_TAIL.size, size))
     footer_at = size - _PARQUET_TAIL.size - footer_bytes
     if magic != PARQUET_MAGIC or footer_bytes > max_bytes or footer_at < _TAIL.size:
-        raise CorruptPartError(
-            f"{where} does not read as a part: its end is no end of one; run kiterec verify"
-        )
+        raise UnreadablePartError(where, "its end is no end of one")
     said_crc, said_bytes, footer_crc, own = _TAIL.unpack(_read(source, footer_at - _TAIL.size, footer_at))
     said_at = footer_at - _TAIL.size - said_bytes
     if own != MAGIC or said_bytes > _MAX_BYTES or said_at < 0:
-        raise CorruptPartError(
-            f"{where} does not read as a part: its footer has no guard; run kiterec verify"
-        )
+        raise UnreadablePartError(where, "its footer has no guard")
     said = _read(source, said_at, footer_at - _TAIL.size)
     if zlib.crc32(said) != said_crc or zlib.crc32(_read(source, footer_at, size)) != footer_crc:
-        raise CorruptPartError(f"{where} does not read as a part: its footer was altered; run kiterec verify")
+        raise UnreadablePartError(where, "its footer was altered")
     try:
         return msgspec.json.decode(said, type=list[RowGroup])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CorruptPartError(f"{where} does not read as a part: {error}; run kiterec verify") from error
+        raise UnreadablePartError(where, str(error)) from error
 
 
 def check_bytes(source: Any, group: RowGroup, *, where: Path) -> None:
     """Refuse a row group whose bytes are not those that were written.
 
     Raises:
-        CorruptPartError: they are not.
+        UnreadablePartError: they are not.
     """
     crc = zlib.crc32(source.read_at(group.end - group.begin, group.begin))
     if crc != group.crc32:
-        raise CorruptPartError(
-            f"{where} does not read as a part: seq {group.seq[0]:,} to {group.seq[1]:,} "
-            f"(bytes {group.begin:,} to {group.end:,}) have crc32 {crc:08x}, not {group.crc32:08x}; "
-            "run kiterec verify"
+        raise UnreadablePartError(
+            where,
+            f"seq {group.seq[0]:,} to {group.seq[1]:,} (bytes {group.begin:,} to {group.end:,}) "
+            f"have crc32 {crc:08x}, not {group.crc32:08x}",
         )
 
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kiterec.errors import CorruptPartError, StorageError
+from kiterec.errors import StorageError
 from kiterec.store.files import FILES, Files, storage_errors
-from kiterec.store.part_guard import RowGroup, check_bytes, guard, read_guard
+from kiterec.store.part_guard import RowGroup, UnreadablePartError, check_bytes, guard, read_guard
 from kiterec.store.remote import is_remote, open_source
 from kiterec.store.schema import FORMAT, TRANSCRIPT_SCHEMA, with_known_schema
 
@@ -190,7 +190,7 @@ def open_part(path: Path) -> Iterator[Part]:
     """Open a part for reading; the bytes of a row group are checked when they are read.
 
     Raises:
-        CorruptPartError: it is no Parquet file of a transcript, or a page read inside does not check.
+        UnreadablePartError: it is no Parquet file of a transcript, or a page read inside does not check.
         StorageError: it cannot be opened.
     """
     with storage_errors("open", path):
@@ -203,11 +203,11 @@ def open_part(path: Path) -> Iterator[Part]:
                 pa.PythonFile(source, mode="r"), page_checksum_verification=is_remote(path), pre_buffer=False
             )
             if not file.schema_arrow.equals(TRANSCRIPT_SCHEMA) or file.num_row_groups != len(groups):
-                raise CorruptPartError(f"{path} has other columns or row groups than a part of a recording")
+                raise UnreadablePartError(path, "it has other columns or row groups than one")
             yield Part(path, source, file, groups)
         except (pa.ArrowException, OSError, ValueError) as error:  # a name in the footer may be no UTF-8
             reason = " ".join(str(error).split())
-            raise CorruptPartError(f"{path} does not read as a part: {reason}; run kiterec verify") from error
+            raise UnreadablePartError(path, reason) from error
 
 
 def read_group(part: Part, group: int, *, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from kiterec.errors import CorruptPartError, StorageError
 from kiterec.store.packet_count import Counts, count_batch, time_span
+from kiterec.store.part_guard import UnreadablePartError
 from kiterec.store.parts import open_part, read_group
 from kiterec.store.sealer import sha256_of
 
@@ -46,7 +47,7 @@ def check_part(file: StoredFile, entry: PartEntry | None, rows: RowsCheck, notes
             _check_bytes(file.path, entry, notes)
         tally = _read(file, rows, notes)
     except StorageError as error:
-        notes.error(str(error), BRING_BACK)
+        notes.error(f"it cannot be read: {_reason(error)}", BRING_BACK)
         return
     if entry is not None and not notes.errors:
         _check_counts(tally, entry, notes)
@@ -73,9 +74,17 @@ def _read(file: StoredFile, rows: RowsCheck, notes: FileNotes) -> _Tally:
             except (pa.ArrowException, OSError, CorruptPartError) as error:
                 first, last = found.seq
                 notes.error(
-                    f"row group {group} cannot be read: {error}", BRING_BACK, first_seq=first, last_seq=last
+                    f"row group {group} cannot be read: {_reason(error)}",
+                    BRING_BACK,
+                    first_seq=first,
+                    last_seq=last,
                 )
     return tally
+
+
+def _reason(error: Exception) -> str:
+    """Give what is wrong; the finding itself names the file and the next step."""
+    return error.reason if isinstance(error, UnreadablePartError) else str(error)
 
 
 def _check_label(file: StoredFile, metadata: dict[str, str], notes: FileNotes) -> None:

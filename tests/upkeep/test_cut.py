@@ -233,13 +233,17 @@ def test_what_a_killed_cut_left_does_not_disturb_the_next(whole: Path, tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_damaged_part_ends_the_cut_with_its_name(whole: Path, tmp_path: Path) -> None:
+def test_a_damaged_part_ends_the_cut_with_its_name_and_what_to_do(whole: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(whole, copy)
     part = copy / "connection=main-0" / "part-00000.parquet"
     damaged = bytearray(part.read_bytes())
     damaged[300] ^= 1
     part.write_bytes(damaged)
-    with pytest.raises(StorageError, match=r"part-00000\.parquet does not read as a part"):
+    with pytest.raises(StorageError, match=r"part-00000\.parquet does not read as a part") as failure:
         cut(copy, tmp_path / "out")
+    assert "bring it back from a copy, or ask for other times; kiterec verify" in str(failure.value)
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+    (unreadable,) = [it.what for it in verify(copy).errors if "row group 0 cannot be read" in it.what]
+    assert "kiterec verify" not in unreadable  # it is what says so
+    cut(copy, tmp_path / "out", begin=instant(8))
