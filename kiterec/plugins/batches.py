@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
+from kiterec.store.arrays import words
 from kiterec.store.journal import build_batch
 from kiterec.store.schema import CONNECTION_FIELD, READ_SCHEMA
 from kiterec.wire.transcript import Kind, Row
@@ -35,7 +36,7 @@ def frames_and_events(rows: Iterable[Recorded]) -> Iterator[pa.RecordBatch | Rec
 def frames_batch(rows: list[Recorded]) -> pa.RecordBatch:
     """Give the rows (at least one) as one batch with the columns of a transcript that is read."""
     batch = build_batch([recorded.seq for recorded in rows], [recorded.row for recorded in rows])
-    connections = pa.array([recorded.connection for recorded in rows], pa.string())
+    connections = words([recorded.connection for recorded in rows])
     names = connections.dictionary_encode().cast(CONNECTION_FIELD.type)
     return pa.RecordBatch.from_arrays([names, *batch.columns], schema=READ_SCHEMA)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from kiterec.errors import StorageError
+from kiterec.store.arrays import blobs, integers
 from kiterec.store.envelope import NO_CHECKSUM, checksum_place, read_envelope
 from kiterec.store.files import FILES, Files
 from kiterec.store.schema import FORMAT, KIND_CODES, KINDS, TRANSCRIPT_SCHEMA
@@ -34,14 +35,14 @@ JOURNAL_SCHEMA: Final = TRANSCRIPT_SCHEMA.with_metadata({"kiterec.format": str(F
 def build_batch(seqs: Sequence[int], rows: Sequence[Row]) -> pa.RecordBatch:
     """Give the rows (at least one) as one batch; this copies each payload once."""
     received, monotonic, kinds, payloads = zip(*rows, strict=True)
-    codes = pa.array([KIND_CODES[kind] for kind in kinds], pa.int8())
+    codes = integers([KIND_CODES[kind] for kind in kinds], pa.int8())
     return pa.RecordBatch.from_arrays(
         [
-            pa.array(seqs, pa.uint64()),
-            pa.array(received, TRANSCRIPT_SCHEMA.field("received_at").type),
-            pa.array(monotonic, pa.int64()),
+            integers(seqs, pa.uint64()),
+            integers(received, TRANSCRIPT_SCHEMA.field("received_at").type),
+            integers(monotonic, pa.int64()),
             pa.DictionaryArray.from_arrays(codes, KINDS, safe=False),
-            pa.array(payloads, pa.binary()),
+            blobs(payloads),
         ],
         schema=JOURNAL_SCHEMA,
     )

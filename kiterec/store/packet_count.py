@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kiterec.store.arrays import vector
 from kiterec.store.schema import KIND_CODES
 from kiterec.wire.transcript import RECEIVED_KINDS, Kind, read_lifecycle
 
@@ -116,7 +117,7 @@ def count_batch(batch: pa.RecordBatch) -> Counts:
         wire_bytes=int(lengths[np.isin(codes, _RECEIVED_CODES)].sum(dtype=np.int64)),
         payload_bytes=int(lengths.sum(dtype=np.int64)),
         kinds=by_kind,
-        gaps=_gaps(payloads.filter(pa.array(codes == KIND_CODES[Kind.GAP]))) if by_kind.get(Kind.GAP) else [],
+        gaps=_gaps(payloads.filter(vector(codes == KIND_CODES[Kind.GAP]))) if by_kind.get(Kind.GAP) else [],
     )
 
 

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kiterec.errors import CorruptPartError
+from kiterec.store.arrays import words
 from kiterec.wire.transcript import Kind
 
 FORMAT: Final = 1
 """Raised by any change to bytes on disk that an older reader would misread; a new kind is one."""
 
-KINDS: Final = pa.array([kind.value for kind in Kind], pa.string())
+KINDS: Final = words([kind.value for kind in Kind])
 KIND_CODES: Final[dict[Kind, int]] = {kind: code for code, kind in enumerate(Kind)}
 
 TRANSCRIPT_SCHEMA: Final = pa.schema(

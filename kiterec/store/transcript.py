@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from kiterec.clock import ist
 from kiterec.errors import ManifestError, StorageError
+from kiterec.store.arrays import vector, words
 from kiterec.store.folder import PART, open_folder
+from kiterec.store.interleave import interleave
 from kiterec.store.manifest import Status
 from kiterec.store.schema import READ_SCHEMA, TRANSCRIPT_SCHEMA
 from kiterec.store.sources import Range, Source, open_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from kiterec.store.folder import RecordingFolder
 
@@ -63,7 +67,7 @@ def read_transcript(
         seq_range=seq_range,
         in_memory=BATCH_BYTES,
     )
-    return _merge(list(streams.values()), pa.array(list(streams), pa.string()), schema)
+    return _merge(list(streams.values()), words(list(streams)), schema)
 
 
 def read_streams(
@@ -159,16 +163,16 @@ def _stream(
 
 def _wanted_rows(batch: pa.RecordBatch, wanted: Range) -> pa.RecordBatch:
     bounds = (
-        ("received_at", pc.greater_equal, wanted.begin_ns),
-        ("received_at", pc.less, wanted.end_ns),
-        ("seq", pc.greater_equal, wanted.first_seq),
-        ("seq", pc.less, wanted.end_seq),
+        ("received_at", np.greater_equal, wanted.begin_ns),
+        ("received_at", np.less, wanted.end_ns),
+        ("seq", np.greater_equal, wanted.first_seq),
+        ("seq", np.less, wanted.end_seq),
     )
     for column, holds, bound in bounds:
         if bound is not None and batch.num_rows:
-            mask = holds(batch.column(column).cast(pa.int64()), bound)
-            if (kept := pc.sum(mask).as_py()) != batch.num_rows:
-                batch = batch.filter(mask) if kept else batch.slice(0, 0)
+            mask = holds(np.from_dlpack(batch.column(column).cast(pa.int64())), bound)
+            if (kept := np.count_nonzero(mask)) != batch.num_rows:
+                batch = batch.filter(vector(mask)) if kept else batch.slice(0, 0)
     return batch
 
 
@@ -176,49 +180,20 @@ def _merge(
     streams: list[Generator[pa.RecordBatch]], names: pa.Array, schema: pa.Schema
 ) -> Generator[pa.RecordBatch]:
     """Merge streams that are each in order of `seq`."""
-    heads: dict[int, pa.RecordBatch] = {}
-    live = dict(enumerate(streams))
     try:
-        while True:
-            for number in [number for number in live if number not in heads]:
-                batch = next(live[number], None)
-                if batch is None:
-                    del live[number]
-                else:
-                    heads[number] = batch
-            if not heads:
-                return
-            yield _shape(_next_run(heads), names, schema)
+        for run in interleave([_with_seq(stream) for stream in streams]):
+            columns = [
+                pa.DictionaryArray.from_arrays(vector(run.source), names)
+                if name == "connection"
+                else run.batch.column(name)
+                for name in schema.names
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
     finally:
         for stream in streams:
             stream.close()
 
 
-def _next_run(heads: dict[int, pa.RecordBatch]) -> tuple[pa.RecordBatch, Any]:
-    """Take from the heads the rows up to the earliest of their ends: none of those can come any more."""
-    last = min(batch.column("seq")[-1].as_py() for batch in heads.values())
-    taken: list[pa.RecordBatch] = []
-    owners: list[Any] = []
-    for number, batch in list(heads.items()):
-        rows = pc.sum(pc.less_equal(batch.column("seq"), pa.scalar(last, pa.uint64()))).as_py()
-        if rows:
-            taken.append(batch.slice(0, rows))
-            owners.append(pa.repeat(pa.scalar(number, pa.int16()), rows))
-        if rows == batch.num_rows:
-            del heads[number]
-        else:
-            heads[number] = batch.slice(rows)
-    if len(taken) == 1:
-        return taken[0], owners[0]
-    together = pa.Table.from_batches(taken).append_column("owner", pa.chunked_array(owners))
-    ordered = together.take(pc.sort_indices(together.column("seq"))).combine_chunks().to_batches()[0]
-    return ordered, ordered.column("owner")
-
-
-def _shape(run: tuple[pa.RecordBatch, Any], names: pa.Array, schema: pa.Schema) -> pa.RecordBatch:
-    batch, owners = run
-    columns = [
-        pa.DictionaryArray.from_arrays(owners, names) if name == "connection" else batch.column(name)
-        for name in schema.names
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+def _with_seq(stream: Iterator[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, NDArray[np.uint64]]]:
+    for batch in stream:
+        yield batch, np.asarray(np.from_dlpack(batch.column("seq")), np.uint64)

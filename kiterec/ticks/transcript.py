@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from kiterec.store.arrays import vector
 from kiterec.ticks.bounds import find_bounds, joined, split_predicate
 from kiterec.ticks.lazy import lazy_table
 from kiterec.ticks.scan import first_rows
@@ -83,10 +84,10 @@ def _table(batch: pa.RecordBatch, columns: list[str], schema: pl.Schema) -> pl.D
     """Give the rows of a batch that belong to a schema: binary ones, or all others if it has a `kind`."""
     kind = batch.column("kind")
     words = np.array(kind.dictionary.to_pylist(), object)
-    binary = (words == Kind.BINARY.value)[kind.indices.to_numpy(zero_copy_only=False)]
+    binary = (words == Kind.BINARY.value)[np.from_dlpack(kind.indices)]
     wanted = ~binary if "kind" in schema else binary
     if not wanted.all():
-        batch = batch.filter(wanted)
+        batch = batch.filter(vector(wanted))
     return pl.DataFrame([_column(batch, name, schema[name]) for name in columns])
 
 
@@ -98,7 +99,7 @@ def _column(batch: pa.RecordBatch, name: str, dtype: pl.DataType) -> pl.Series:
         return pl.Series(name, texts, pl.String())
     if name in {"connection", "kind"}:
         words = pl.Series(column.dictionary.to_pylist(), dtype=dtype)
-        codes = pl.Series(column.indices.to_numpy(zero_copy_only=False).astype(np.uint32))
+        codes = pl.Series(np.from_dlpack(column.indices).astype(np.uint32))
         return words.gather(codes).rename(name)
     series = pl.Series(name, column)
     return series if series.dtype == dtype else series.cast(dtype)

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from kiterec.clock import utc
 from kiterec.errors import SetupError, StorageError
+from kiterec.store.arrays import vector
 from kiterec.store.files import FILES
 from kiterec.store.folder import INSTRUMENTS_NAME, RecordingFolder
 from kiterec.store.lock import FolderLock
@@ -92,7 +93,7 @@ class RecordingBuilder:
             return
         if self._begin_ns is None:
             self._begin_ns = batch.column("received_at")[0].value
-        seqs = pa.array(np.arange(self.rows, self.rows + batch.num_rows, dtype=np.uint64))
+        seqs = vector(np.arange(self.rows, self.rows + batch.num_rows, dtype=np.uint64))
         self.rows += batch.num_rows
         connection = batch.column("connection")
         codes = np.from_dlpack(connection.indices)
@@ -102,7 +103,7 @@ class RecordingBuilder:
         for code in np.unique(codes).tolist():
             mine = codes == code
             self._lane(connection.dictionary[code].as_py()).add(
-                rows if mine.all() else rows.filter(pa.array(mine))
+                rows if mine.all() else rows.filter(vector(mine))
             )
         while sum(lane.waiting_bytes for lane in self._lanes.values()) > BUDGET_BYTES:
             max(self._lanes.values(), key=lambda lane: lane.waiting_bytes).write_waiting()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
+from kiterec.store.arrays import blobs, integers, words
 from kiterec.store.schema import KINDS, READ_SCHEMA
 from kiterec.ticks.decode import find_in_batch, read_tokens
 from kiterec.wire.frames import join_frame
@@ -66,12 +67,12 @@ class LastPackets:
                 for first in range(0, len(ordered), FRAME_PACKETS)
             ]
         columns: dict[str, Any] = {
-            "connection": _words([name for name, _, _ in made], pa.array(sorted(self._packets), pa.string())),
-            "seq": pa.array([0] * len(made), pa.uint64()),
-            "received_at": pa.array([at_ns] * len(made), READ_SCHEMA.field("received_at").type),
-            "monotonic_ns": pa.array([monotonic_ns] * len(made), pa.int64()),
+            "connection": _words([name for name, _, _ in made], words(sorted(self._packets))),
+            "seq": integers([0] * len(made), pa.uint64()),
+            "received_at": integers([at_ns] * len(made), READ_SCHEMA.field("received_at").type),
+            "monotonic_ns": integers([monotonic_ns] * len(made), pa.int64()),
             "kind": _words([kind.value for _, kind, _ in made], KINDS),
-            "payload": pa.array([payload for _, _, payload in made], pa.binary()),
+            "payload": blobs([payload for _, _, payload in made]),
         }
         arrays = [columns[field.name].cast(field.type) for field in READ_SCHEMA]
         return pa.RecordBatch.from_arrays(arrays, schema=READ_SCHEMA)
@@ -80,5 +81,5 @@ class LastPackets:
 def _words(values: list[str], dictionary: pa.Array) -> pa.DictionaryArray:
     numbers = {word: number for number, word in enumerate(dictionary.to_pylist())}
     return pa.DictionaryArray.from_arrays(
-        pa.array([numbers[word] for word in values], pa.int16()), dictionary
+        integers([numbers[word] for word in values], pa.int16()), dictionary
     )

@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from kiterec.clock import NS_PER_S
+from kiterec.store.arrays import vector, words
 from kiterec.store.schema import READ_SCHEMA
 from kiterec.store.summary import summarize
 from kiterec.store.transcript import read_transcript
 from kiterec.ticks.decode import read_tokens
 from kiterec.ticks.find import find_packets
+from kiterec.upkeep.by_time import interleave_by_time
 from kiterec.upkeep.filled_gaps import FilledGap, GapLedger, OpenGap
-from kiterec.upkeep.interleave import Run, interleave
 from kiterec.upkeep.passing import is_binary
 from kiterec.upkeep.reframing import keep_packets
 from kiterec.upkeep.twins import TwinFinder
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kiterec.store.folder import RecordingFolder
+    from kiterec.store.interleave import Run
 
 
 class MergedInput(msgspec.Struct, kw_only=True):
@@ -72,7 +74,7 @@ class Merging:
             for folder, mapping in zip(folders, names, strict=True)
         ]
         self._folders = folders
-        self._dictionary = pa.array(self.everyone, pa.string())
+        self._dictionary = words(self.everyone)
         self._base: int | None = None
         self._twins = (
             None if window_s is None else TwinFinder(len(folders), window_ns=round(window_s * NS_PER_S))
@@ -90,7 +92,7 @@ class Merging:
 
     def run(self) -> Iterator[pa.RecordBatch]:
         """Give the rows in their new order, without the twins if that was asked for."""
-        for run in interleave([self._rows_of(number) for number in range(len(self._folders))]):
+        for run in interleave_by_time([self._rows_of(number) for number in range(len(self._folders))]):
             for number, rows in enumerate(np.bincount(run.source, minlength=len(self.inputs)).tolist()):
                 self.inputs[number].rows += rows
             yield self._without_twins(run)
@@ -132,7 +134,7 @@ class Merging:
         )
         if self._twins is None:
             return batch
-        twins = self._twins.find(packets, source, run.at_ns[packets.frame])
+        twins = self._twins.find(packets, source, run.key[packets.frame])
         self._count("twins", source[twins])
         changed = np.zeros(batch.num_rows, np.bool_)
         changed[packets.frame[twins]] = True
@@ -149,11 +151,9 @@ def _moved(
     codes = {new: code for code, new in enumerate(dictionary.to_pylist())}
     connection = batch.column("connection")
     table = np.array([codes[names[name]] for name in connection.dictionary.to_pylist()], np.int16)
-    moved = pa.DictionaryArray.from_arrays(
-        pa.array(table[np.from_dlpack(connection.indices)], pa.int16()), dictionary
-    )
+    moved = pa.DictionaryArray.from_arrays(vector(table[np.from_dlpack(connection.indices)]), dictionary)
     clock = np.from_dlpack(batch.column("monotonic_ns")) + shift_ns
-    columns = {"connection": moved, "monotonic_ns": pa.array(clock, pa.int64())}
+    columns = {"connection": moved, "monotonic_ns": vector(clock)}
     return pa.RecordBatch.from_arrays(
         [columns.get(field.name, batch.column(field.name)) for field in READ_SCHEMA], schema=READ_SCHEMA
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.lib.stride_tricks import sliding_window_view
 
+from kiterec.store.arrays import vector
 from kiterec.wire.frames import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -35,12 +36,12 @@ def keep_packets(
         anew = join_packets(packets.select(keep & changed[packets.frame]))
         source = rows.copy()
         source[made] = batch.num_rows + np.arange(made.size)
-        payloads = pa.concat_arrays([batch.column("payload"), anew]).take(pa.array(source))
+        payloads = pa.concat_arrays([batch.column("payload"), anew]).take(vector(source))
         batch = batch.set_column(
             batch.schema.get_field_index("payload"), batch.schema.field("payload"), payloads
         )
     gone = changed & (held == 0)
-    return batch.filter(pa.array(~gone)) if gone.any() else batch
+    return batch.filter(vector(~gone)) if gone.any() else batch
 
 
 def join_packets(packets: Packets) -> pa.BinaryArray:

@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiterec.upkeep.interleave import interleave
+from kiterec.upkeep.by_time import interleave_by_time
 
 TIMES = st.lists(st.lists(st.lists(st.integers(0, 4), max_size=4), max_size=4), min_size=1, max_size=3)
 
@@ -32,9 +32,9 @@ def test_the_order_is_that_of_sorting_everything_by_time_and_input(inputs: list[
         streams.append(streams_of_one)
     found = [
         (at, number, row)
-        for run in interleave(streams)
+        for run in interleave_by_time(streams)
         for at, number, row in zip(
-            run.at_ns.tolist(), run.source.tolist(), run.batch.column("row").to_pylist(), strict=True
+            run.key.tolist(), run.source.tolist(), run.batch.column("row").to_pylist(), strict=True
         )
     ]
     assert found == sorted(expected)

@@ -1,0 +1,79 @@
+"""Arrays made by hand are those of `pyarrow.array`, and no command that reads loads pandas for them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kiterec.store.arrays import blobs, integers, vector, words
+
+FIXTURE = next((Path(__file__).parents[1] / "fixtures" / "recordings").glob("date=*/recording=*"))
+KINDS = [pa.int8(), pa.int16(), pa.int64(), pa.uint64(), pa.timestamp("ns", "UTC")]
+RUN = """
+import sys
+from kiterec.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert not end.code, end.code
+assert "pandas" not in sys.modules
+"""
+
+
+def same(made: pa.Array, expected: pa.Array) -> None:
+    made.validate(full=True)
+    assert made.type == expected.type
+    assert made.equals(expected)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@given(st.lists(st.integers(0, 127)))
+@settings(deadline=None)
+def test_integers_of_each_width_are_the_same(kind: pa.DataType, values: list[int]) -> None:
+    same(integers(values, kind), pa.array(values, kind))
+
+
+@pytest.mark.parametrize(("kind", "value"), [(pa.int8(), 128), (pa.uint64(), -1), (pa.int64(), 1 << 63)])
+def test_an_integer_that_does_not_fit_is_refused(kind: pa.DataType, value: int) -> None:
+    with pytest.raises(OverflowError):
+        integers([value], kind)
+
+
+@given(st.lists(st.binary(max_size=20)))
+@settings(deadline=None)
+def test_bytes_are_the_same(values: list[bytes]) -> None:
+    same(blobs(values), pa.array(values, pa.binary()))
+
+
+@given(st.lists(st.text(max_size=5)))
+@settings(deadline=None)
+def test_strings_are_the_same(values: list[str]) -> None:
+    same(words(values), pa.array(values, pa.string()))
+
+
+@given(st.lists(st.integers(0, 1)), st.sampled_from([np.bool_, np.int16, np.int64, np.uint64]))
+@settings(deadline=None)
+def test_vectors_are_the_same_also_with_steps(values: list[int], kind: Any) -> None:
+    whole = np.array(values, kind)
+    for each in (whole, whole[::2], whole[::-1]):
+        same(vector(each), pa.array(each))
+
+
+@pytest.mark.parametrize("words", [("info",), ("verify",), ("cut", "--out", "cut"), ("recover", "--dry-run")])
+def test_a_command_that_reads_a_recording_does_not_load_pandas(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    verb, *rest = words
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, verb, str(FIXTURE), *rest],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
