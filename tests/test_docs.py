@@ -8,17 +8,22 @@ commands for bash, `python` snippets that share one namespace, and `toml` files.
 - `<!-- exit: 3 -->` the exit code expected.
 - `<!-- file: NAME -->` the fence is the content of a file that later commands use.
 
+Snippets of a page run in one Python process, which lives as long as the page.
+
 Ports shown are replaced by free ones, so that pages can run beside each other.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +39,21 @@ FENCE = re.compile(
 NOTE = re.compile(r"<!--\s*(not run|until|exit|file)\s*:\s*(.*?)\s*-->")
 PORT = re.compile(r"(?<=--port )\d{4,5}|(?<=127\.0\.0\.1:)\d{4,5}|(?<=localhost:)\d{4,5}")
 DEADLINE_S = 180
+
+SNIPPETS = """
+import json, os, sys
+
+def run(story):
+    sys.stdin = open(os.devnull)
+    for line in story:
+        page, first, text = json.loads(line)
+        code = compile("\\n" * (first - 1) + text, page, "exec", dont_inherit=True)
+        exec(code, sys.modules["__main__"].__dict__)
+        os.write(int(sys.argv[1]), b".")
+
+run(sys.stdin)
+"""
+"""Runs snippets as if they stood on their lines of one file; says with a dot that one has ended."""
 
 
 @dataclass
@@ -58,11 +78,49 @@ def fences(page: str) -> list[Fence]:
     return [fence for fence in found if fence.language in RUN and "not run" not in fence.notes]
 
 
-class Page:
-    """One page's folder, environment, ports and servers."""
+class Snippets:
+    """A Python process that runs the snippets of a page, one after the other."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, page: Path, folder: Path, environment: dict[str, str]) -> None:
+        self.page = page
+        self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- closed by `close`
+        self.ended, ends = os.pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SNIPPETS, str(ends)],
+            cwd=folder, env=environment, text=True, pass_fds=[ends],
+            stdin=subprocess.PIPE, stdout=self.output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        os.close(ends)
+
+    def run(self, fence: Fence, text: str) -> None:
+        print(json.dumps([str(self.page), fence.line + 1, text]), file=self.process.stdin, flush=True)
+        there, _, _ = select.select([self.ended], [], [], DEADLINE_S)
+        assert there, f"line {fence.line} took longer than {DEADLINE_S} s: {self.said()}"
+        assert os.read(self.ended, 1) == b".", f"line {fence.line}: {self.said()}"
+
+    def end(self) -> None:
+        self.process.stdin.close()
+        assert self.process.wait(DEADLINE_S) == 0, self.said()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.stdin.close()
+        self.process.wait()
+        self.output.close()
+        os.close(self.ended)
+
+    def said(self) -> str:
+        self.output.seek(0)
+        return self.output.read()[-3000:]
+
+
+class Page:
+    """One page's folder, environment, ports, snippets and servers."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.path = path
         self.folder = folder
+        self.snippets: Snippets | None = None
         self.ports: dict[str, str] = {}
         self.servers: list[subprocess.Popen[str]] = []
         home = folder / "home"
@@ -107,7 +165,18 @@ class Page:
             f"exit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         )
 
+    def run_snippet(self, fence: Fence, text: str) -> None:
+        if self.snippets is None:
+            self.snippets = Snippets(self.path, self.folder, self.environment)
+        self.snippets.run(fence, text)
+
+    def end(self) -> None:
+        if self.snippets is not None:
+            self.snippets.end()
+
     def close(self) -> None:
+        if self.snippets is not None:
+            self.snippets.close()
         for server in self.servers:
             os.killpg(server.pid, signal.SIGTERM)
         for server in self.servers:
@@ -129,8 +198,7 @@ def free_port() -> str:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", PAGES)
 def test_everything_that_a_page_shows_runs_as_written(name: str, tmp_path: Path) -> None:
-    page = Page(tmp_path)
-    python = ""
+    page = Page(ROOT / name, tmp_path)
     try:
         for fence in fences(name):
             text = page.with_free_ports(fence.text)
@@ -141,10 +209,8 @@ def test_everything_that_a_page_shows_runs_as_written(name: str, tmp_path: Path)
             elif fence.language == "console":
                 page.run(["bash", "-euo", "pipefail", "-c", text], expected=int(fence.notes.get("exit", "0")))
             elif fence.language == "python":
-                # Snippets of a page share a namespace: each run repeats those before it.
-                python += f"\n# {name}:{fence.line}\n{text}"
-                (tmp_path / "snippets.py").write_text(python)
-                page.run([sys.executable, "snippets.py"])
+                page.run_snippet(fence, text)
+        page.end()
     finally:
         page.close()
 
