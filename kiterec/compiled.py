@@ -1,11 +1,12 @@
 """Loops over packets as machine code that needs no interpreter, where Numba (the extra `fast`) is installed.
 
-What is decorated lives in modules named `loops`, which are imported only where `available()`. Everything
+What is decorated lives in modules named `*loops`, which are imported only where `available()`. Everything
 works without, by numpy's calls: the same results, slower, and one thread at a time.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from functools import lru_cache
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import DTypeLike
 
     Loop = TypeVar("Loop", bound=Callable[..., Any])
 
@@ -47,7 +50,7 @@ def available() -> bool:
     if os.environ.get(SWITCH) == "0":
         return False
     try:
-        import numba  # noqa: F401
+        _numba()
     except ModuleNotFoundError:
         return False
     except ImportError as error:  # such as a numpy that is newer than it knows
@@ -56,23 +59,47 @@ def available() -> bool:
     return True
 
 
-def compiled(loop: Loop) -> Loop:
-    """Compile a loop when it is first called; it holds no lock of the interpreter while it runs.
+def compiled(*types: Any) -> Callable[[Loop], Loop]:
+    """Compile a loop; it holds no lock of the interpreter while it runs.
 
     The machine code is kept beside the source, or in the user's cache where that is read-only: the next
     process does not wait for the compiler.
+
+    Args:
+        types: of the arguments, `reads` and `writes` for arrays; none: whatever the compiled caller gives.
     """
-    import numba
+    import numpy as np
 
+    numba = _numba()
+    given = [numba.from_dtype(np.dtype(one)) if isinstance(one, str) else one for one in types]
+    signature = [tuple(given)] if given else []
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        return cast("Loop", numba.njit(cache=True, **options)(loop))
-    except RuntimeError:  # there is nowhere to keep it
-        return cast("Loop", numba.njit(**options)(loop))
+
+    def compile_it(loop: Loop) -> Loop:
+        try:
+            return cast("Loop", numba.njit(*signature, cache=True, **options)(loop))
+        except RuntimeError:  # there is nowhere to keep it
+            return cast("Loop", numba.njit(*signature, **options)(loop))
+
+    return compile_it
 
 
-def inlined(loop: Loop) -> Loop:
-    """Make a function part of each loop that calls it."""
-    import numba
+def reads(dtype: DTypeLike, dimensions: int = 1) -> Any:
+    """Give the type of an array that a loop does not write to: one that cannot be written to fits too."""
+    return _array(dtype, dimensions, readonly=True)
 
-    return cast("Loop", numba.njit(inline="always")(loop))
+
+def writes(dtype: DTypeLike, dimensions: int = 1) -> Any:
+    """Give the type of an array that a loop writes to."""
+    return _array(dtype, dimensions, readonly=False)
+
+
+def _array(dtype: DTypeLike, dimensions: int, *, readonly: bool) -> Any:
+    import numpy as np
+
+    numba = _numba()
+    return numba.types.Array(numba.from_dtype(np.dtype(dtype)), dimensions, "C", readonly=readonly)
+
+
+def _numba() -> Any:
+    return importlib.import_module("numba")

@@ -9,13 +9,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from kiterec.ticks.plan import LACKING, LENGTH
 from kiterec.ticks.schema import COLUMNS, INSTANT
 from kiterec.wire.packets import DEPTH_LEVELS, LAYOUTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from kiterec.ticks.kernels import FieldArrays
+    from kiterec.ticks.plan import TickArrays
 
 _CARRIERS: Final = {column.name: column.lengths() for column in COLUMNS}
 _MAX_LENGTH: Final = max(LAYOUTS)
@@ -41,7 +42,7 @@ class Nulls:
         One truth a row. Columns that the same packets carry share one bitmap.
     """
 
-    def __init__(self, length: NDArray[np.int64]) -> None:
+    def __init__(self, length: NDArray[np.integer[Any]]) -> None:
         self._length = length
         self._present = lengths_in(length)
         self._bitmaps: dict[frozenset[int], pa.Buffer] = {}
@@ -67,10 +68,11 @@ class Nulls:
         """Tell for each row whether its packet carries the column."""
         carrying = np.zeros(_MAX_LENGTH + 1, np.bool_)
         carrying[list(_CARRIERS[name])] = True
-        return carrying[self._length]
+        carried: NDArray[np.bool_] = carrying[self._length]
+        return carried
 
 
-def lengths_in(length: NDArray[np.int64]) -> frozenset[int]:
+def lengths_in(length: NDArray[np.integer[Any]]) -> frozenset[int]:
     """Give the known lengths that occur."""
     if length.size and (length == length[0]).all():
         return frozenset((int(length[0]),))
@@ -92,17 +94,15 @@ def truths(values: NDArray[np.bool_]) -> pa.Array:
     return pa.Array.from_buffers(pa.bool_(), values.size, [None, pack(values)])
 
 
-def field_column(
-    name: str, dtype: pl.DataType, arrays: FieldArrays, nulls: Nulls, size: int
-) -> pa.Array | pl.Series:
+def field_column(name: str, dtype: pl.DataType, arrays: TickArrays, nulls: Nulls) -> pa.Array | pl.Series:
     """Give the column of a decoded field."""
     if nulls.absent(name):
-        return nothing(dtype, size)
+        return nothing(dtype, arrays.values[LENGTH].size)
     values = arrays.values[name]
     if dtype == INSTANT:
         # A row without the field holds 0 as well.
         return numbers(dtype, values, pack(values != 0))
-    lacking = arrays.lacking.get(name)
+    lacking = arrays.values.get(LACKING) if name == "net_change" else None
     if lacking is not None and lacking.any():
         return numbers(dtype, values, pack(nulls.carried(name) & ~lacking))
     return numbers(dtype, values, nulls.bitmap(name))

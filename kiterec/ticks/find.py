@@ -120,14 +120,14 @@ def _by_loop(
     data: NDArray[np.uint8], start: NDArray[np.int64], size: NDArray[np.int64]
 ) -> tuple[Found, NDArray[np.int64]]:
     """Find the packets one after the other, as machine code; give the bad frames too."""
-    from kiterec.ticks import loops
+    from kiterec.ticks.walk_loops import walk_packets
 
     framed = np.flatnonzero(size >= HEADER_BYTES)
     # Memory that no packet is written to is never touched.
     most = int(np.minimum(read_words(data, start[framed]), size[framed] // HEADER_BYTES - 1).sum())
     found = Found(*(np.empty(most, np.int64) for _ in range(4)))
     bad = np.empty(size.size, np.bool_)
-    held = loops.walk_packets(
+    held = walk_packets(
         data, start, size, KNOWN_LENGTHS, found.frame, found.packet, found.offset, found.length, bad
     )
     return found.first(held), np.flatnonzero(bad)

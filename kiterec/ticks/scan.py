@@ -15,9 +15,10 @@ from kiterec.store.packet_count import declared_packets
 from kiterec.store.several import open_several, within
 from kiterec.ticks.bounds import Bounds, find_bounds, joined, split_predicate
 from kiterec.ticks.crew import checked_threads, crew
-from kiterec.ticks.decode import decode_packets, find_in_batch, read_tokens
+from kiterec.ticks.decode import decode_packets, find_in_batch
 from kiterec.ticks.instruments import InstrumentDump
 from kiterec.ticks.interleave import Piece, interleave
+from kiterec.ticks.kernels import read_tokens
 from kiterec.ticks.lazy import lazy_table
 from kiterec.ticks.schema import COLUMNS, check_columns, tick_schema
 from kiterec.wire.segments import SEGMENTS
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from kiterec.store.folder import RecordingFolder
     from kiterec.store.several import Named
-    from kiterec.ticks.decode import Context
+    from kiterec.ticks.context import Context
     from kiterec.ticks.find import Packets
     from kiterec.ticks.schema import Prices
     from kiterec.wire.segments import SegmentTable

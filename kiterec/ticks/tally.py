@@ -22,8 +22,8 @@ from kiterec.ticks.contents import (
     InstrumentCount,
     PacketCount,
 )
-from kiterec.ticks.decode import read_tokens
 from kiterec.ticks.find import find_packets
+from kiterec.ticks.kernels import read_tokens
 from kiterec.wire.packets import LAYOUTS
 from kiterec.wire.segments import SEGMENTS
 from kiterec.wire.transcript import Kind, read_lifecycle

@@ -11,8 +11,8 @@ from kiterec.clock import ist, to_ns
 from kiterec.errors import SetupError
 from kiterec.store.folder import RecordingFolder, open_folder
 from kiterec.store.transcript import read_transcript
-from kiterec.ticks.decode import read_tokens
 from kiterec.ticks.find import find_packets
+from kiterec.ticks.kernels import read_tokens
 from kiterec.ticks.scan import tokens_of
 from kiterec.upkeep.building import RecordingBuilder, read_instruments, source_notes
 from kiterec.upkeep.last_packets import LastPackets

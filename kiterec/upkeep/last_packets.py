@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from kiterec.store.arrays import blobs, integers, words
 from kiterec.store.schema import KINDS, READ_SCHEMA
-from kiterec.ticks.decode import find_in_batch, read_tokens
+from kiterec.ticks.decode import find_in_batch
+from kiterec.ticks.kernels import read_tokens
 from kiterec.wire.frames import join_frame
 from kiterec.wire.transcript import Kind, lifecycle_payload
 

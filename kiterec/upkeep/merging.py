@@ -13,8 +13,8 @@ from kiterec.store.arrays import vector, words
 from kiterec.store.schema import READ_SCHEMA
 from kiterec.store.summary import summarize
 from kiterec.store.transcript import read_transcript
-from kiterec.ticks.decode import read_tokens
 from kiterec.ticks.find import find_packets
+from kiterec.ticks.kernels import read_tokens
 from kiterec.upkeep.by_time import interleave_by_time
 from kiterec.upkeep.filled_gaps import FilledGap, GapLedger, OpenGap
 from kiterec.upkeep.passing import is_binary

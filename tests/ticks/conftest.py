@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kiterec import compiled
+from kiterec.ticks.decode import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,5 +21,6 @@ def each_engine(request: pytest.FixtureRequest) -> Iterator[str]:
         compiled.available.cache_clear()
         if request.param == "compiled" and not compiled.available():
             pytest.skip('numba is not here: pip install "kiterec[fast]"')
+        decode([bytes(2)])  # compiles, if that was not done before: in a test, hypothesis would trace it
         yield request.param
     compiled.available.cache_clear()

@@ -24,6 +24,9 @@ from tests.ticks.frames import LENGTHS, any_frames, join, random_frame, random_p
 from tests.wire.golden import FRAMES, FULL, INDEX_FULL, INDEX_QUOTE, LTP, NEGATIVE, QUOTE
 
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
+
 def dicts(table: pl.DataFrame) -> list[dict[str, Any]]:
     return table.to_dicts()
 

@@ -11,7 +11,8 @@ from kiterec.clock import NS_PER_S, SYSTEM_CLOCK
 from kiterec.replay.timeline import TimelineKind
 from kiterec.ticks.candles import candles
 from kiterec.ticks.carry import Fold
-from kiterec.ticks.decode import Context, decode, decode_packets
+from kiterec.ticks.context import Context
+from kiterec.ticks.decode import decode, decode_packets
 from kiterec.ticks.find import find_packets
 from kiterec.ticks.sessions import SESSIONS
 

@@ -1,8 +1,8 @@
-"""Loops over packets for Numba: imported only where `kiterec.compiled.available()`.
+"""Finds packets by machine code: imported only where `kiterec.compiled.available()`.
 
-They check every place that the bytes of a frame lead to, since machine code has nobody who does it for them;
-where frames begin and end was checked by `binary_buffers`. Unsigned numbers index arrays: for signed ones
-Numba would ask each time whether they count from the end.
+Every place that the bytes of a frame lead to is checked, since machine code has nobody who does it; where
+frames begin and end was checked by `binary_buffers`. Unsigned numbers index arrays: for signed ones Numba
+would ask each time whether they count from the end.
 """
 
 from __future__ import annotations
@@ -11,23 +11,20 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from kiterec.compiled import compiled, inlined
+from kiterec.compiled import compiled, reads, writes
+from kiterec.ticks.byte_loops import u16
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _U1: Final = np.uint64(1)
 _HEADER: Final = np.uint64(2)
-_BYTE: Final = np.uint64(8)
 
 
-@inlined
-def _u16(data: NDArray[np.uint8], at: np.uint64) -> np.uint64:
-    """Give the big-endian uint16 at a place."""
-    return np.uint64((np.uint64(data[at]) << _BYTE) | np.uint64(data[at + _U1]))
-
-
-@compiled
+@compiled(
+    reads("u1"), reads("i8"), reads("i8"), reads("?"),
+    writes("i8"), writes("i8"), writes("i8"), writes("i8"), writes("?"),
+)  # fmt: skip
 def walk_packets(
     data: NDArray[np.uint8],
     start: NDArray[np.int64],
@@ -59,11 +56,11 @@ def walk_packets(
             continue
         at = np.uint64(start[row])
         end = at + np.uint64(size[row])
-        count = _u16(data, at)
+        count = u16(data, at)
         at += _HEADER
         number = np.uint64(0)
         while number < count and at + _HEADER <= end:
-            width = _u16(data, at)
+            width = u16(data, at)
             if at + _HEADER + width > end:
                 break
             at += _HEADER
