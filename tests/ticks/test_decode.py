@@ -23,7 +23,6 @@ from tests.ticks import reference
 from tests.ticks.frames import LENGTHS, any_frames, join, random_frame, random_packet, whole_frames
 from tests.wire.golden import FRAMES, FULL, INDEX_FULL, INDEX_QUOTE, LTP, NEGATIVE, QUOTE
 
-
 pytestmark = pytest.mark.usefixtures("each_engine")
 
 
