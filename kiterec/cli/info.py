@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from kiterec.recording import Recording, RecordingInfo
+    from kiterec.recording import Recording
+    from kiterec.store.info import RecordingInfo
     from kiterec.ticks.contents import Contents
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from kiterec.cli.started import command
 
 if TYPE_CHECKING:
-    from kiterec.recording import RecordingInfo
+    from kiterec.store.info import RecordingInfo
 
 UNFINISHED: Final = "unfinished"
 """Shown instead of `recording` when nobody records it any more."""
