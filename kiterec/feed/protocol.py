@@ -10,19 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kiterec.clock import NS_PER_S
+from kiterec.feed.attempts import Attempts
 from kiterec.feed.events import (
     Connected,
-    Connecting,
     Held,
     Instant,
     Lost,
     Refused,
-    RetryIn,
     Silent,
     Stopped,
     Subscribed,
 )
-from kiterec.feed.failure import FailureKind, of_network
+from kiterec.feed.failure import of_network
 from kiterec.feed.hearing import Hearing
 from kiterec.feed.outage import Outage
 from kiterec.feed.state import NO_CLOSE_FRAME, NORMAL_CLOSE, State
@@ -52,9 +51,9 @@ from kiterec.feed.telling import Telling
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from kiterec.feed.attempts import Verdict
     from kiterec.feed.backoff import Backoff
     from kiterec.feed.config import FeedConfig
-    from kiterec.feed.failure import Failure
     from kiterec.wire.packets import Mode
 
 
@@ -87,16 +86,14 @@ class ConnectionProtocol:
         self.epoch = 0
         self._config = config
         self._wanted = wanted
-        self._backoff = backoff
         self.renewable = renewable
+        self._attempts = Attempts(name, config, backoff)
         self._hearing = Hearing(int(config.silence_limit_s * NS_PER_S))
         self._outage = Outage()
         self._telling = Telling(config.subscribe_chunk, pause_ns=int(config.subscribe_interval_s * NS_PER_S))
         self._deadline: int | None = None
         self._opened_at = 0
         self._told_once = False  # in this epoch
-        self._attempts = 0  # since the last connection that lived
-        self._refusal: str | None = None  # already reported
         self._handlers: dict[type, Callable[..., list[Action]]] = {
             Start: self._on_start,
             Wake: self._on_wake,
@@ -145,10 +142,8 @@ class ConnectionProtocol:
         self.state = State.CONNECTING
         self._outage.begin(at)
         self._deadline = at.monotonic_ns + int(self._config.connect_timeout_s * NS_PER_S)
-        self._attempts += 1
-        connecting = Connecting(connection=self.name, at=at, epoch=self.epoch + 1, attempt=self._attempts)
-        quiet = self._refusal is not None  # a look whether there is another access token is no news
-        return [*([] if quiet else [Report(connecting)]), Connect(), WaitUntil(self._deadline)]
+        news = self._attempts.begin(self.epoch + 1, at)
+        return [*map(Report, news), Connect(), WaitUntil(self._deadline)]
 
     def _on_opened(self, _: Opened, at: Instant) -> list[Action]:
         if self.state is not State.CONNECTING:
@@ -157,7 +152,7 @@ class ConnectionProtocol:
         self.epoch += 1
         self._hearing.restart(at)
         self._opened_at = at.monotonic_ns
-        self._refusal = None
+        self._attempts.opened()
         self._told_once = False
         self._telling.restart(self._wanted)
         connected = Report(Connected(connection=self.name, at=at, epoch=self.epoch))
@@ -166,54 +161,18 @@ class ConnectionProtocol:
     def _on_connect_failed(self, event: ConnectFailed, at: Instant) -> list[Action]:
         if self.state is not State.CONNECTING:
             return []
-        failure = event.failure
-        self._outage.blame(failure.reason)
-        if failure.kind in {FailureKind.CREDENTIALS, FailureKind.SAME_CREDENTIALS}:
-            return self._refuse(failure, at)
-        self._refusal = None
-        refused: list[Action] = []
-        if failure.kind in {FailureKind.TOO_MANY, FailureKind.BAD_REQUEST}:
-            event_ = Refused(connection=self.name, at=at, status=failure.status, reason=failure.reason)
-            refused.append(Report(event_))
-        return [*refused, *self._retry(failure.reason, at)]
+        self._outage.blame(event.failure.reason)
+        return self._settle(self._attempts.failed(event.failure, at, renewable=self.renewable))
 
-    def _refuse(self, failure: Failure, at: Instant) -> list[Action]:
-        self.state = State.REFUSED
-        self._begin_anew()  # the server is there: the next fault is the first
-        news: list[Action] = []
-        if self._refusal is None or failure.kind is FailureKind.CREDENTIALS:
-            self._refusal = failure.reason
-            refused = Refused(connection=self.name, at=at, status=failure.status, reason=failure.reason)
-            news.append(Report(refused))
-        wait = int(self._config.backoff_max_s * NS_PER_S)
-        self._deadline = at.monotonic_ns + wait if self.renewable else None
-        return [*news, WaitUntil(self._deadline)]
-
-    def _retry(self, reason: str, at: Instant) -> list[Action]:
-        delay_s = self._backoff.next_s()
-        limit = self._config.max_attempts
-        if limit is not None and self._attempts >= limit:
-            self.state = State.GAVE_UP
-            self._deadline = None
-            sentence = f"gave up after {limit} attempts in a row; the last one failed because {reason}"
-            return [Report(Stopped(connection=self.name, at=at, reason=sentence)), WaitUntil(None)]
-        self.state = State.WAITING
-        self._deadline = at.monotonic_ns + int(delay_s * NS_PER_S)
-        retry = RetryIn(
-            connection=self.name, at=at, delay_s=delay_s, attempt=self._attempts + 1, reason=reason
-        )
-        return [Report(retry), WaitUntil(self._deadline)]
+    def _settle(self, verdict: Verdict) -> list[Action]:
+        self.state, self._deadline = verdict.state, verdict.due_ns
+        return [*map(Report, verdict.news), WaitUntil(verdict.due_ns)]
 
     def _on_new_token(self, _: NewToken, at: Instant) -> list[Action]:
         if self.state not in {State.REFUSED, State.GAVE_UP, State.WAITING}:
             return []
-        self._refusal = None
-        self._begin_anew()
+        self._attempts.take_token()
         return self._connect(at)
-
-    def _begin_anew(self) -> None:
-        self._backoff.reset()
-        self._attempts = 0
 
     # --- open ---
 
@@ -302,8 +261,8 @@ class ConnectionProtocol:
         # A server that accepts and hangs up is no working connection: only one that lived counts.
         lived_ns = self.last_heard.monotonic_ns - self._opened_at
         if lived_ns > self._config.backoff_initial_s * NS_PER_S:
-            self._begin_anew()
-        return [lost, *self._retry(event.reason, at)]
+            self._attempts.begin_anew()
+        return [lost, *self._settle(self._attempts.again(event.reason, at))]
 
     def _lost(self, event: Ended, at: Instant, *, wanted: bool) -> Report:
         return Report(Lost(connection=self.name, at=at, code=event.code, reason=event.reason, wanted=wanted))
