@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from kiterec.clock import NS_PER_S
-from kiterec.errors import FeedError
-from kiterec.feed.connection import ConnectionClosed, describe_end, describe_failure, open_socket
+from kiterec.feed.connection import ConnectionClosed, describe_end
 from kiterec.feed.counters import Counters
+from kiterec.feed.dialer import Dialer
 from kiterec.feed.events import Gap, Instant
-from kiterec.feed.failure import Failure, FailureKind, of_network, of_status
+from kiterec.feed.failure import Failure, of_network
+from kiterec.feed.gate import Gate
+from kiterec.feed.scribe import Scribe
 from kiterec.feed.state import NO_CLOSE_FRAME, State
 from kiterec.feed.steps import (
     Abort,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kiterec.clock import Clock
-    from kiterec.feed.account import Credentials, Secret
+    from kiterec.feed.account import Credentials
     from kiterec.feed.config import FeedConfig
     from kiterec.feed.connection import ClientConnection
     from kiterec.feed.events import FeedEvent
@@ -61,10 +62,13 @@ class Driver:
     """One connection through all its reconnects: does what its protocol says.
 
     Args:
+        sink: takes every row; None keeps nothing.
         on_event: is told each event, after its row went to the sink.
         on_text: is told each text message, decoded.
 
     Attributes:
+        counters: what it has seen.
+        scribe: writes what it has to say.
         listeners: are called with every received row, on the event loop; replaced as a whole, never changed.
     """
 
@@ -82,23 +86,18 @@ class Driver:
         self.name = protocol.name
         self.protocol = protocol
         self.counters = Counters()
+        self.scribe = Scribe(self.name, sink, self.counters, on_event)
         self.listeners: tuple[Callable[[str, Row], None], ...] = ()
         self._config = config
-        self._credentials = credentials
-        self._sink = sink
+        self._dialer = Dialer(self.name, config, credentials)
         self._clock = clock
-        self._on_event = on_event
         self._on_text = on_text
         self._todo: deque[Action] = deque()
         self._deadline: int | None = None
         self._awake = asyncio.Event()
-        self._holders: set[object] = set()
-        self._may_read = asyncio.Event()
-        self._may_read.set()
+        self._gate = Gate()
         self._socket: ClientConnection | None = None
         self._reading: asyncio.Task[None] | None = None
-        self._token: Secret | None = None
-        self._left: int | None = None  # messages that are still taken after a stop while held
 
     def instant(self) -> Instant:
         """Give this moment on both clocks."""
@@ -108,7 +107,7 @@ class Driver:
         """Hand an event to the protocol; what it asks for is reported at once and done soon, in order."""
         for action in self.protocol.handle(event, self.instant()):
             if isinstance(action, Report):
-                self._report(action.event)
+                self.scribe.report(action.event)
             elif isinstance(action, WaitUntil):
                 self._deadline = action.monotonic_ns
             else:
@@ -118,29 +117,25 @@ class Driver:
     @property
     def held(self) -> bool:
         """Tell whether reading stands still on purpose."""
-        return bool(self._holders)
+        return bool(self._gate.holders)
 
     def hold(self, holder: object) -> None:
         """Stop reading until every holder has released: the server is slowed by TCP, nothing is lost."""
-        self._holders.add(holder)
-        self._may_read.clear()
+        self._gate.hold(holder)
         self.apply(Hold())
 
     def release(self, holder: object) -> None:
         """Give up a hold; reading goes on with the last one."""
-        self._holders.discard(holder)
-        if not self._holders and not self._may_read.is_set():
-            self._may_read.set()
+        if self._gate.release(holder):
             self.apply(Release())
 
     def stop(self) -> None:
         """Begin the end; `run` returns when it is done."""
-        if self._holders:
+        if self._gate.holders:
             # What has come already is taken, and not more: reading on could fill the memory that the hold
             # protects.
             self.apply(Release())
-            self._left = _DRAIN_MESSAGES
-            self._may_read.set()
+            self._gate.drain(_DRAIN_MESSAGES)
         self.apply(Stop())
 
     def recover(self) -> None:
@@ -151,14 +146,6 @@ class Driver:
             self.apply(ConnectFailed(of_network(reason)))
         else:
             self.apply(Ended(NO_CLOSE_FRAME, reason))
-
-    def write(self, row: Row) -> None:
-        """Put a row into the transcript."""
-        if self._sink is not None:
-            try:
-                self._sink.append(self.name, row)
-            except Exception as error:  # noqa: BLE001 -- a sink that fails must not cost the connection too
-                self._not_written(error)
 
     async def run(self) -> None:
         """Live until `stop`."""
@@ -204,7 +191,7 @@ class Driver:
         if socket is None:
             return
         at = self.instant()
-        self.write(Row(at.received_at, at.monotonic_ns, Kind.SENT, text.encode()))
+        self.scribe.write(Row(at.received_at, at.monotonic_ns, Kind.SENT, text.encode()))
         try:
             async with asyncio.timeout(self._config.silence_limit_s):
                 await socket.send(text)
@@ -223,16 +210,9 @@ class Driver:
 
     async def _epoch(self) -> None:
         """Connect, and read until the connection ends."""
-        try:
-            socket = await self._open()
-        except FeedError as error:
-            self.apply(ConnectFailed(of_network(str(error))))
-            return
-        except Exception as error:  # noqa: BLE001 -- whatever it is, the connection has to come back
-            logger.debug("connection=%s connect failed: %s", self.name, type(error).__name__)
-            self.apply(ConnectFailed(self._failure(error)))
-            return
-        if socket is None:
+        socket = await self._dialer.dial()
+        if isinstance(socket, Failure):
+            self.apply(ConnectFailed(socket))
             return
         self._socket = socket
         try:
@@ -248,34 +228,16 @@ class Driver:
             socket.transport.abort()  # does nothing to one that is closed
             await socket.wait_closed()
 
-    async def _open(self) -> ClientConnection | None:
-        token = await self._credentials.token()
-        if self._credentials.is_refused(token):
-            failure = of_status(HTTPStatus.FORBIDDEN)
-            same = Failure(kind=FailureKind.SAME_CREDENTIALS, reason=failure.reason, status=failure.status)
-            self.apply(ConnectFailed(same))
-            return None
-        self._token = token
-        return await open_socket(self._config, api_key=self._credentials.api_key, access_token=token)
-
-    def _failure(self, error: Exception) -> Failure:
-        failure = describe_failure(error, self._config.url)
-        if failure.kind is FailureKind.CREDENTIALS and self._token is not None:
-            self._credentials.refuse(self._token)
-        return failure
-
     async def _read(self, socket: ClientConnection) -> None:
         """Take messages for ever: every frame goes this way, so it does only what must be done."""
         name, counters, recv = self.name, self.counters, socket.recv
         now_ns, monotonic_ns = self._clock.now_ns, self._clock.monotonic_ns
-        append = None if self._sink is None else self._sink.append
-        heard, holders = self.protocol.heard, self._holders
+        append, heard = self.scribe.append, self.protocol.heard
+        gate, holders = self._gate, self._gate.holders
         message: Any
         while True:
-            if holders:
-                await self._may_read.wait()
-                if self._left is not None:
-                    self._drain_one()
+            if holders and await gate.passed():
+                self._report_unread()
             message = await recv()
             received_at, monotonic = now_ns(), monotonic_ns()
             if message.__class__ is bytes:
@@ -283,8 +245,8 @@ class Driver:
                 if append is not None:
                     try:
                         append(name, row)
-                    except Exception as error:  # noqa: BLE001 -- as in `write`
-                        self._not_written(error)
+                    except Exception as error:  # noqa: BLE001 -- as in `Scribe.write`
+                        self.scribe.not_written(error)
                 heard(received_at, monotonic)
                 counters.frames += 1
                 size = len(message)
@@ -295,28 +257,17 @@ class Driver:
                     counters.packets += (message[0] << 8) | message[1]
             else:
                 row = Row(received_at, monotonic, Kind.TEXT, message.encode())
-                self.write(row)
+                self.scribe.write(row)
                 heard(received_at, monotonic)
             for listener in self.listeners:
                 listener(name, row)
             if row.kind is Kind.TEXT:  # what it means comes after the message itself
                 self._take_text(row)
 
-    def _not_written(self, error: Exception) -> None:
-        self.counters.unwritten += 1
-        count = self.counters.unwritten
-        if count & (count - 1) == 0:  # the 1st, 2nd, 4th, 8th …: a sink that is gone must not fill the log
-            name = type(error).__name__
-            logger.error("connection=%s unwritten=%d the sink does not take rows: %s", self.name, count, name)
-
-    def _drain_one(self) -> None:
-        """Count what is taken after a stop while held; with the last, what stays unread becomes a gap."""
-        self._left = (self._left or 0) - 1
-        if self._left:
-            return
-        self._may_read.clear()
+    def _report_unread(self) -> None:
+        """Tell what stays in the socket after a stop while held: it is a gap."""
         at, since = self.instant(), self.protocol.last_heard
-        self._report(
+        self.scribe.report(
             Gap(
                 connection=self.name,
                 at=at,
@@ -334,10 +285,3 @@ class Driver:
         if isinstance(message, ErrorText):
             self.apply(RefusedText(message.data))
         self._on_text(self.name, message, Instant(row.received_at, row.monotonic_ns))
-
-    def _report(self, event: FeedEvent) -> None:
-        self.counters.note(event)
-        row = event.row()
-        if row is not None:
-            self.write(row)
-        self._on_event(event)

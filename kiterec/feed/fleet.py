@@ -129,7 +129,7 @@ class Fleet:
         wall = self._clock.now_ns()
         after = self._clock.monotonic_ns()
         payload = lifecycle_payload(wall_ns=wall, monotonic_ns=before, uncertainty_ns=after - before)
-        driver.write(Row(wall, before, Kind.CLOCK, payload))
+        driver.scribe.write(Row(wall, before, Kind.CLOCK, payload))
 
     def _driver(self, name: str, credentials: Credentials) -> Driver:
         config = self._config
