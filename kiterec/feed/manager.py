@@ -17,19 +17,18 @@ from kiterec.feed.fleet import Fleet
 from kiterec.feed.hub import Hub
 from kiterec.feed.outlets import Outlets
 from kiterec.feed.overview import Overview
-from kiterec.feed.state import State
 from kiterec.feed.steps import NewToken
 from kiterec.feed.subscriptions import Subscriptions, account_of
+from kiterec.feed.waits import Waits
 from kiterec.feed.wishes import Wishes
 from kiterec.wire.messages import ErrorText
 from kiterec.wire.orders import OrderUpdate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
     from kiterec.clock import Clock
-    from kiterec.errors import FeedError
     from kiterec.feed.account import Account, Secret, TokenSource
     from kiterec.feed.consumers import Decoder
     from kiterec.feed.health import Health
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 _CLOCK_INTERVAL_S = 60
 
 
-class TickerManager(Wishes, Outlets):
+class TickerManager(Wishes, Outlets, Waits):
     """All connections of all accounts, kept alive.
 
     Use it as an async context manager, or call `start` and `stop`. What is wanted may be said before that.
@@ -69,7 +68,6 @@ class TickerManager(Wishes, Outlets):
         decoder: Decoder | None = None,
     ) -> None:
         self.config = config or FeedConfig()
-        self._chronicle = Chronicle()
         subscriptions = Subscriptions(
             capacity=self.config.max_instruments_per_connection, copies=self.config.copies
         )
@@ -82,6 +80,7 @@ class TickerManager(Wishes, Outlets):
             on_event=self._on_event,
             on_text=self._on_text,
         )
+        Waits.__init__(self, fleet, Chronicle())
         Wishes.__init__(self, self.config, fleet, subscriptions)
         Outlets.__init__(self, self.config, fleet, Hub(fleet.drivers, clock.monotonic_ns), decoder)
         self._overview = Overview(
@@ -100,9 +99,7 @@ class TickerManager(Wishes, Outlets):
         )
         self._clock = clock
         self._seen_before = SeenBefore()
-        self._news = asyncio.Event()
         self._started = False
-        self._stopped = False
         self._paused = False
         self._upkeep: asyncio.Task[None] | None = None
         self._add_all(accounts)
@@ -155,46 +152,6 @@ class TickerManager(Wishes, Outlets):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition holds; it is looked at after each event of the feed."""
-        while not condition():
-            await self._news.wait()
-
-    async def ready(self) -> None:
-        """Wait until each connection is open and was told all that is wanted, or can never be.
-
-        Raises:
-            AuthError: every access token is refused.
-            ConnectionLostError: every connection was given up.
-            TooManyConnectionsError: likewise, and the last failure was a 429.
-            StaleFeedError: likewise, and the last failure was silence.
-        """
-        await self.until(
-            lambda: (
-                self._stopped
-                or all(
-                    driver.protocol.hopeless
-                    or (driver.protocol.state is State.OPEN and not driver.protocol.pending)
-                    for driver in self._fleet.drivers.values()
-                )
-            )
-        )
-        if error := self.failure():
-            raise error
-
-    async def ended(self) -> FeedError | None:
-        """Wait until nothing comes any more: None after `stop`, else why every connection is at its end."""
-        await self.until(lambda: self._stopped or self.failure() is not None)
-        return self.failure()
-
-    def failure(self) -> FeedError | None:
-        """Give the reason why nothing can come any more; None while something can, and after `stop`."""
-        drivers = list(self._fleet.drivers.values())
-        if self._stopped or not drivers or not all(driver.protocol.hopeless for driver in drivers):
-            return None
-        refused = (driver for driver in drivers if driver.protocol.state is State.REFUSED)
-        return self._chronicle.error(next(refused, drivers[0]).name)
 
     # --- accounts ---
 
@@ -298,7 +255,3 @@ class TickerManager(Wishes, Outlets):
                 self._on_event(OrderReceived(connection=connection, at=at, update=message))
         elif not isinstance(message, ErrorText):  # an error text is a `Refused` event already
             self._on_event(TextReceived(connection=connection, at=at, message=message))
-
-    def _ring(self) -> None:
-        news, self._news = self._news, asyncio.Event()
-        news.set()
