@@ -218,7 +218,7 @@ def write_columns(
     seq: NDArray[np.uint64],
     received_at: NDArray[np.int64],
     connection: NDArray[np.int16],
-    place: NDArray[np.int64],
+    shift: NDArray[np.int64],
     arena: NDArray[np.uint8],
     jobs: NDArray[np.int64],
     lacking: int,
@@ -235,7 +235,7 @@ def write_columns(
         seq: of each frame; empty: the frame is it.
         received_at: of each frame; empty where it is not asked.
         connection: of each frame; empty where it is not asked.
-        place: the row of each packet; of one number: the row of the first, the others follow.
+        shift: of each frame: its packets move by so many rows from their place here; or one number for all.
         arena: the memory of all arrays.
         jobs: (jobs, 5): as `kiterec.ticks.plan.Job`, with the bytes of a row of the array and its first byte.
         lacking: the first byte of the array of net changes without a value; -1 for none.
@@ -245,7 +245,7 @@ def write_columns(
     target = np.empty(BLOCK, np.uint64)
     own = np.empty(BLOCK, np.int64)
     divisor = np.empty(BLOCK, np.float64)
-    follow = place.size == 1 and offset.size != 1
+    alike = shift.size == 1
     for begin in range(0, offset.size, BLOCK):
         end = min(begin + BLOCK, offset.size)
         ready = np.int64(-1)
@@ -257,7 +257,7 @@ def write_columns(
                 for row in range(begin, end):
                     if ready == 0 or length[row] == ready:
                         source[held] = np.uint64(offset[row])
-                        target[held] = np.uint64(place[0] + row if follow else place[row])
+                        target[held] = np.uint64(row + shift[0 if alike else frame[row]])
                         own[held] = row
                         divisor[held] = divisors[data[np.uint64(offset[row]) + _U3]]
                         held += 1

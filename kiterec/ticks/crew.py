@@ -77,37 +77,65 @@ class Crew:
         return list(self._pool.map(work, parts))
 
     def ahead(
-        self, source: Iterator[From], split: Callable[[From], Iterable[To]], work: Callable[[To], Any]
+        self,
+        source: Iterator[From],
+        split: Callable[[From], Iterable[To]],
+        work: Callable[[To], Any],
+        *,
+        frees_interpreter: bool,
     ) -> Generator[Any]:
-        """Read from a source, split what it gives and work on the pieces, a little ahead of who asks.
+        """Read from a source, split what it gives and work on the pieces, ahead of who asks.
 
-        One thread does the work on all sources, while the others read: numpy's many short calls in two
-        threads wait for each other's turn more than they do, and decompressing needs no turns.
+        Args:
+            source: read by one thread at a time.
+            split: gives the pieces of what was read.
+            work: done on each of them.
+            frees_interpreter: the work does not need it, and is done where the piece was read. Other work is
+                done by one thread for all sources: numpy's many short calls in two threads wait for each
+                other's turn more than they do.
         """
         if self._pool is None or self._decoder is None:
             return (work(piece) for read in source for piece in split(read))
-        return self._ahead(self._pool, self._decoder, source, split, work)
+        return self._ahead(self._pool, source, split, work, None if frees_interpreter else self._decoder)
 
     def _ahead(
         self,
         pool: ThreadPoolExecutor,
-        decoder: ThreadPoolExecutor,
         source: Iterator[From],
         split: Callable[[From], Iterable[To]],
         work: Callable[[To], Any],
+        worker: ThreadPoolExecutor | None,
     ) -> Generator[Any]:
-        reading: Future[From | None] = pool.submit(next, source, None)
-        made: deque[Future[Any]] = deque()
+        def read() -> list[Any] | None:
+            if (some := next(source, None)) is None:
+                return None
+            return [work(piece) if worker is None else worker.submit(work, piece) for piece in split(some)]
+
+        reading = pool.submit(read)
+        done: list[Any] | None = []
         try:
-            while (read := reading.result()) is not None:
-                reading = pool.submit(next, source, None)
-                for piece in split(read):
-                    made.append(decoder.submit(work, piece))
-                    if len(made) > 1:
-                        yield made.popleft().result()
+            while (done := reading.result()) is not None:
+                reading = pool.submit(read)
+                for piece in done:
+                    yield piece if worker is None else piece.result()
+        finally:
+            reading.cancel() or reading.exception()
+            for piece in done or () if worker is not None else ():
+                piece.cancel()
+
+    def one_ahead(self, items: Iterator[From], work: Callable[[From], To]) -> Generator[To]:
+        """Work on what comes in one thread, one item ahead of who asks."""
+        if self._decoder is None:
+            yield from map(work, items)
+            return
+        made: deque[Future[To]] = deque()
+        try:
+            for item in items:
+                made.append(self._decoder.submit(work, item))
+                if len(made) > 1:
+                    yield made.popleft().result()
             while made:
                 yield made.popleft().result()
         finally:
-            reading.cancel() or reading.exception()
             for future in made:
                 future.cancel()

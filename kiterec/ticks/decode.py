@@ -128,19 +128,30 @@ def decode_batch(
     return decode_packets(packets, context, asked, prices=prices, segments=segments)
 
 
-def find_in_batch(batch: pa.RecordBatch, *, connection: str | None = None) -> tuple[Packets, Context]:
-    """Find the packets of known length in a batch of a transcript; its rows are of `connection`, or say."""
+def find_in_batch(
+    batch: pa.RecordBatch, *, connection: int = 0, names: pl.Series | None = None
+) -> tuple[Packets, Context]:
+    """Find the packets of known length in a batch of a transcript.
+
+    Args:
+        batch: with its connections, or of one.
+        connection: code into `names` of a batch that does not say of which connection it is.
+        names: the connections, a Categorical series; None: the batch says which.
+    """
     kind = batch.column("kind")
     is_binary = np.array([word == Kind.BINARY for word in kind.dictionary.to_pylist()], np.bool_)
     binary = is_binary[kind.indices.to_numpy(zero_copy_only=False)]
     packets = find_packets(batch.column("payload"), binary=None if binary.all() else binary).known()
     seq = batch.column("seq").to_numpy()
-    received_at = batch.column("received_at").cast(pa.int64()).to_numpy()
-    if connection is not None:
-        return packets, Context(seq, received_at, None, pl.Series([connection], dtype=pl.Categorical()))
-    codes = batch.column("connection")
-    names = pl.Series(codes.dictionary.to_pylist(), dtype=pl.Categorical())
-    return packets, Context(seq, received_at, codes.indices.to_numpy(zero_copy_only=False), names)
+    received_at = None
+    if "received_at" in batch.schema.names:
+        received_at = batch.column("received_at").cast(pa.int64()).to_numpy()
+    if names is not None:
+        codes = None if len(names) == 1 else np.full(batch.num_rows, connection, np.int16)
+        return packets, Context(seq, received_at, codes, names)
+    said = batch.column("connection")
+    there = pl.Series(said.dictionary.to_pylist(), dtype=pl.Categorical())
+    return packets, Context(seq, received_at, said.indices.to_numpy(zero_copy_only=False), there)
 
 
 def decode_packets(
@@ -162,7 +173,7 @@ def decode_shares(
     *,
     prices: Prices = "float",
     segments: SegmentTable = SEGMENTS,
-    places: Sequence[NDArray[np.int64]] | None = None,
+    shifts: Sequence[NDArray[np.int64]] | None = None,
 ) -> pl.DataFrame:
     """Decode packets of known lengths that come in shares, a thread each, into one table.
 
@@ -174,7 +185,8 @@ def decode_shares(
         workers: who does it.
         prices: as for `decode`.
         segments: as for `decode`.
-        places: of each share, the row of each packet in the table; None: one share behind the other.
+        shifts: of each share, by how many rows the packets of each frame move from their place in the
+            share to that in the table; None: one share comes behind the other.
     """
     wanted, table = frozenset(columns), segment_arrays(segments)
     bounds = np.cumsum([0, *(len(packets) for packets, _ in shares)])
@@ -186,12 +198,15 @@ def decode_shares(
     def write(number: int) -> None:
         packets, context = shares[number]
         if by_loop:
-            place = bounds[number : number + 1] if places is None else places[number]
-            looped.write_rows(arrays, place, packets, context, table.divisors)
+            shift = bounds[number : number + 1] if shifts is None else shifts[number]
+            looped.write_rows(arrays, shift, packets, context, table.divisors)
         else:
             rows = slice(int(bounds[number]), int(bounds[number + 1]))
             kernels.write_rows(arrays, rows, packets, context, table.divisors)
 
     workers.each(write, range(len(shares)))
     made = build_table(columns, arrays, shares[0][1], prices=prices, segments=segments)
-    return made if places is None or by_loop else in_places(made, np.concatenate(places))
+    if shifts is None or by_loop:
+        return made
+    rows = [shift[it.frame] + np.arange(len(it)) for (it, _), shift in zip(shares, shifts, strict=True)]
+    return in_places(made, np.concatenate(rows))

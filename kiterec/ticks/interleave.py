@@ -1,59 +1,50 @@
-"""Puts the ticks of several connections into the one order of the recording, mostly without a copy."""
+"""Puts the packets of several connections into the one order of the recording, before they are decoded."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import Any
 
     from numpy.typing import NDArray
 
-LONG_RUN: Final = 128
-"""Rows of a connection between two of another: from here on they are given as a slice, not copied."""
+    from kiterec.ticks.context import Context
+    from kiterec.ticks.find import Packets
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Ticks of one connection.
+    """Packets of one connection.
 
     Attributes:
-        seq: of each frame that has a row here, ascending.
-        first: the first row of each of these frames, and then the number of rows.
+        packets: in order of their frames.
+        context: of the frames; every one has a `seq`.
         last_seq: what comes later of the same connection has a greater one.
-        table: the ticks.
     """
 
-    seq: NDArray[np.uint64]
-    first: NDArray[np.int64]
+    packets: Packets
+    context: Context
     last_seq: int
-    table: pl.DataFrame
-
-    @classmethod
-    def of(cls, table: pl.DataFrame, frame: NDArray[np.int64], seq: NDArray[np.uint64]) -> Piece:
-        """Give the piece of a table: `frame` is the frame of each row, `seq` that of each frame."""
-        begins = np.flatnonzero(frame[1:] != frame[:-1]) + 1
-        first = np.concatenate([np.zeros(min(1, frame.size), np.int64), begins, [frame.size]])
-        return cls(seq[frame[first[:-1]]], first, int(seq[-1]), table)
 
     def until(self, last_seq: int) -> tuple[Piece, Piece | None]:
-        """Give the rows of frames up to a `seq`, and what is behind them; None if nothing can be."""
+        """Give the packets of frames up to a `seq`, and what is behind them; None if nothing can be."""
         if self.last_seq <= last_seq:
             return self, None
-        frames = int(np.searchsorted(self.seq, np.uint64(last_seq), side="right"))
-        rows = int(self.first[frames])
-        head = Piece(self.seq[:frames], self.first[: frames + 1], last_seq, self.table.head(rows))
-        rest = self.first[frames:] - rows
-        return head, Piece(self.seq[frames:], rest, self.last_seq, self.table.slice(rows))
+        frames = np.searchsorted(_seqs(self), np.uint64(last_seq), side="right")
+        rows = int(np.searchsorted(self.packets.frame, frames))
+        head, rest = (self.packets.select(some) for some in (slice(0, rows), slice(rows, None)))
+        return Piece(head, self.context, last_seq), Piece(rest, self.context, self.last_seq)
 
 
-def interleave(streams: Sequence[Iterator[Piece]]) -> Iterator[pl.DataFrame]:
-    """Merge streams, one a connection, that are each in order of `seq`; gives no empty tables."""
+def interleave(streams: Sequence[Iterator[Piece]]) -> Iterator[list[Piece]]:
+    """Merge streams, one a connection, that are each in order of `seq`.
+
+    Gives pieces that have packets; all that comes before the next ones. `shifts` tells their order.
+    """
     heads: dict[int, Piece] = {}
     live = dict(enumerate(streams))
     while True:
@@ -69,41 +60,37 @@ def interleave(streams: Sequence[Iterator[Piece]]) -> Iterator[pl.DataFrame]:
         taken: list[Piece] = []
         for number, piece in list(heads.items()):
             now, later = piece.until(last)
-            if now.table.height:
+            if len(now.packets):
                 taken.append(now)
             if later is None:
                 del heads[number]
             else:
                 heads[number] = later
         if taken:
-            yield taken[0].table if len(taken) == 1 else _merged(taken)
+            yield taken
 
 
-def _merged(pieces: list[Piece]) -> pl.DataFrame:
-    """Put the rows of pieces into the order of their frames."""
-    order = np.argsort(np.concatenate([piece.seq for piece in pieces]), kind="stable")
-    owner = np.repeat(np.arange(len(pieces)), [piece.seq.size for piece in pieces])[order]
-    frames = np.concatenate([[0], np.flatnonzero(owner[1:] != owner[:-1]) + 1, [owner.size]])
-    # Frames of one piece keep their order, so each run of it goes on where the last one ended.
-    owners = owner[frames[:-1]]
-    lengths = np.diff(frames)
-    rows = np.empty(lengths.size, np.int64)
-    begins = np.empty(lengths.size, np.int64)
-    for number, piece in enumerate(pieces):
-        mine = owners == number
-        ends = np.cumsum(lengths[mine])
-        begins[mine] = piece.first[ends - lengths[mine]]
-        rows[mine] = piece.first[ends] - begins[mine]
-    if int(rows.sum()) >= LONG_RUN * rows.size:
-        merged = pieces[0].table.clear()
-        for one, begin, size in zip(owners.tolist(), begins.tolist(), rows.tolist(), strict=True):
-            merged.vstack(pieces[one].table.slice(begin, size), in_place=True)
-        return merged
-    base = np.cumsum([0, *(piece.table.height for piece in pieces[:-1])])
-    return _gathered(pieces, base[owners] + begins, rows)
+def shifts(pieces: Sequence[Piece]) -> list[NDArray[np.int64]]:
+    """Give for each frame of each piece by how many rows its packets move when the pieces are merged.
+
+    The packet in row n of its piece, of frame f, gets the row `n + shift[f]` of all.
+    """
+    sizes = [_seqs(piece).size for piece in pieces]
+    first = [
+        np.searchsorted(piece.packets.frame, np.arange(size))
+        for piece, size in zip(pieces, sizes, strict=True)
+    ]
+    held = np.concatenate(
+        [np.diff(begin, append=len(piece.packets)) for begin, piece in zip(first, pieces, strict=True)]
+    )
+    order = np.argsort(np.concatenate([_seqs(piece) for piece in pieces]), kind="stable")
+    begins = np.empty(order.size, np.int64)
+    begins[order] = np.cumsum(held[order]) - held[order]
+    return np.split(begins - np.concatenate(first), np.cumsum(sizes)[:-1])
 
 
-def _gathered(pieces: list[Piece], begins: NDArray[Any], rows: NDArray[Any]) -> pl.DataFrame:
-    together = pl.concat([piece.table for piece in pieces])
-    place = np.arange(int(rows.sum())) + np.repeat(begins - (np.cumsum(rows) - rows), rows)
-    return together.select(pl.all().gather(pl.Series(place)))
+def _seqs(piece: Piece) -> NDArray[np.uint64]:
+    """Give the `seq` of each frame."""
+    if piece.context.seq is None:
+        raise ValueError("frames without a seq have no order")
+    return piece.context.seq

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def write_rows(
     arrays: TickArrays,
-    place: NDArray[np.int64],
+    shift: NDArray[np.int64],
     packets: Packets,
     context: Context,
     divisors: NDArray[np.float64],
@@ -27,7 +27,7 @@ def write_rows(
 
     Args:
         arrays: of a plan for their lengths.
-        place: the row of each packet; of one number: the row of the first, the others follow.
+        shift: of each frame: its packets move by so many rows from their place here; or one number for all.
         packets: what to decode.
         context: of their frames.
         divisors: by exchange segment.
@@ -44,7 +44,7 @@ def write_rows(
         _given(context.seq, np.uint64),
         _given(context.received_at, np.int64),
         _given(context.connection, np.int16),
-        place,
+        shift,
         arrays.arena,
         _jobs(arrays),
         int(arrays.first[plan.names.index(LACKING)]) if LACKING in plan.names else -1,

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import polars as pl
 
+from kiterec import compiled
 from kiterec.clock import to_ns
 from kiterec.errors import SetupError
 from kiterec.store.packet_count import declared_packets
 from kiterec.store.several import open_several, within
 from kiterec.ticks.bounds import Bounds, find_bounds, joined, split_predicate
-from kiterec.ticks.crew import checked_threads, crew
-from kiterec.ticks.decode import decode_packets, find_in_batch
+from kiterec.ticks.crew import Crew, checked_threads, crew
+from kiterec.ticks.decode import decode_packets, decode_shares, find_in_batch
 from kiterec.ticks.instruments import InstrumentDump
-from kiterec.ticks.interleave import Piece, interleave
+from kiterec.ticks.interleave import Piece, interleave, shifts
 from kiterec.ticks.kernels import read_tokens
 from kiterec.ticks.lazy import lazy_table
 from kiterec.ticks.schema import COLUMNS, check_columns, tick_schema
@@ -172,28 +173,36 @@ def first_rows(frames: Iterable[pl.DataFrame], n_rows: int | None) -> Iterator[p
 def _answers(
     query: _TickQuery, bounds: Bounds, folder: RecordingFolder, threads: int | None
 ) -> Iterator[pl.DataFrame]:
-    """Read, decode and merge the connections, each thread what is next."""
-    streams = _streams(bounds, folder)
+    """Read the connections, find their packets, merge and decode them, each thread what is next."""
+    streams = _streams(bounds, folder, query.transcript)
+    names = None if None in streams else pl.Series(list(streams), dtype=pl.Categorical())
     ticks = max(1, TICKS_AT_ONCE // max(1, len(streams)))
     with crew(checked_threads(threads)) as workers, ExitStack() as opened:
         pieces = []
-        for name, stream in streams.items():
+        for code, stream in enumerate(streams.values()):
             opened.callback(stream.close)
             ahead = workers.ahead(
-                stream, partial(_split, ticks=ticks), partial(query.answer, connection=name)
+                stream,
+                partial(_split, ticks=ticks),
+                partial(query.find, connection=code, names=names),
+                frees_interpreter=compiled.chosen(),
             )
             opened.callback(ahead.close)
             pieces.append(ahead)
-        yield from interleave(pieces)
+        decoded = workers.one_ahead(interleave(pieces), query.decode)
+        opened.callback(decoded.close)
+        yield from (table for table in decoded if table.height)
 
 
-def _streams(bounds: Bounds, folder: RecordingFolder) -> dict[str | None, Generator[pa.RecordBatch]]:
+def _streams(
+    bounds: Bounds, folder: RecordingFolder, columns: Sequence[str]
+) -> dict[str | None, Generator[pa.RecordBatch]]:
     """Read each connection by itself, or all merged (as None) where that costs less than merging ticks."""
     held = [part.counts for part in folder.manifest().parts]
     mean = sum(one.payload_bytes for one in held) / max(1, sum(one.rows for one in held))
     if mean < LONG_FRAME:
-        return {None: bounds.read(folder, columns=["connection", *_TRANSCRIPT])}
-    return dict(bounds.read_streams(folder, columns=_TRANSCRIPT, in_memory=PAYLOAD_AT_ONCE).items())
+        return {None: bounds.read(folder, columns=["connection", *columns])}
+    return dict(bounds.read_streams(folder, columns=columns, in_memory=PAYLOAD_AT_ONCE).items())
 
 
 def _split(batch: pa.RecordBatch, *, ticks: int) -> Iterator[pa.RecordBatch]:
@@ -229,22 +238,27 @@ class _TickQuery:
         self._keys = sorted({name for one in early for name in one.meta.root_names()})
         needed = dict.fromkeys([*self._columns, *(name for one in late for name in one.meta.root_names())])
         self._decoded = list(needed)
+        read = {"received_at"} & {*self._decoded, *self._keys}
+        self.transcript = [name for name in _TRANSCRIPT if name != "received_at" or name in read]
         self._options: dict[str, Any] = {"prices": prices, "segments": segments}
 
-    def answer(self, batch: pa.RecordBatch, *, connection: str | None) -> Piece:
-        """Give the wanted ticks of a batch of the transcript; None: it says itself of which connection."""
-        packets, context = find_in_batch(batch, connection=connection)
+    def find(self, batch: pa.RecordBatch, *, connection: int, names: pl.Series | None) -> Piece:
+        """Give the packets of a batch of the transcript that may be wanted."""
+        packets, context = find_in_batch(batch, connection=connection, names=names)
         if self._tokens is not None:
             packets = packets.select(np.isin(read_tokens(packets), self._tokens))
-        packets = self._decide_early(packets, context)
-        table = decode_packets(packets, context, self._decoded, **self._options)
-        frame = packets.frame
-        if self._late is not None:
-            # As a column: a condition without a column in it is one truth for all rows.
-            wanted = table.with_columns(self._late.fill_null(value=False).alias(_WANTED)).get_column(_WANTED)
-            table = table.filter(wanted).select(self._columns)
-            frame = frame[wanted.to_numpy()]
-        return Piece.of(table, frame, batch.column("seq").to_numpy())
+        return Piece(self._decide_early(packets, context), context, int(batch.column("seq")[-1].as_py()))
+
+    def decode(self, pieces: list[Piece]) -> pl.DataFrame:
+        """Give the wanted ticks of pieces in the order of the recording."""
+        shares = [(piece.packets, piece.context) for piece in pieces]
+        order = shifts(pieces) if len(pieces) > 1 else None
+        table = decode_shares(shares, self._decoded, Crew(None, 1), shifts=order, **self._options)
+        if self._late is None:
+            return table
+        # As a column: a condition without a column in it is one truth for all rows.
+        wanted = table.with_columns(self._late.fill_null(value=False).alias(_WANTED)).get_column(_WANTED)
+        return table.filter(wanted).select(self._columns)
 
     def _decide_early(self, packets: Packets, context: Context) -> Packets:
         """Drop the packets that a condition on their keys rules out, before their fields are decoded."""

@@ -14,8 +14,9 @@ import pytest
 
 import kiterec
 import kiterec.ticks.bounds
-import kiterec.ticks.interleave
+import kiterec.ticks.decode
 import kiterec.ticks.scan
+import kiterec.ticks.table
 from kiterec.clock import to_ns
 from kiterec.errors import ManifestError, SetupError
 from kiterec.ticks.crew import crew
@@ -32,6 +33,8 @@ DEADLINE_S = 60
 
 WAYS = {"read_streams": 0, "read_transcript": 1 << 30}
 """How a scan reads, and the mean length of a frame that makes it do so: merge ticks, or merge frames."""
+
+pytestmark = pytest.mark.usefixtures("each_engine")
 
 COL = pl.col
 MIDDLE = START + 20 * GRID
@@ -102,13 +105,14 @@ def test_a_condition_gives_the_rows_that_filtering_afterwards_gives(
 
 def test_columns_are_decoded_only_when_asked(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[list[str]] = []
-    decode_packets = kiterec.ticks.scan.decode_packets
+    decode_shares = kiterec.ticks.decode.decode_shares
 
-    def spy(packets: Any, context: Any, columns: Any, **options: Any) -> pl.DataFrame:
+    def spy(shares: Any, columns: Any, *workers: Any, **options: Any) -> pl.DataFrame:
         asked.append(list(columns))
-        return decode_packets(packets, context, columns, **options)
+        return decode_shares(shares, columns, *workers, **options)
 
-    monkeypatch.setattr(kiterec.ticks.scan, "decode_packets", spy)
+    monkeypatch.setattr(kiterec.ticks.decode, "decode_shares", spy)  # by decode_packets
+    monkeypatch.setattr(kiterec.ticks.scan, "decode_shares", spy)
     scan_ticks(recording).filter(COL("instrument_token") == TOKENS[0]).select("last_price").collect()
     assert {tuple(columns) for columns in asked} == {
         ("instrument_token",),
@@ -188,14 +192,17 @@ def test_rows_are_counted_before_a_later_condition_decides(
         assert found.height < 4
 
 
-def test_a_scan_may_be_dropped_in_one_of_its_own_threads() -> None:
+@pytest.mark.parametrize("frees_interpreter", [True, False])
+def test_a_scan_may_be_dropped_in_one_of_its_own_threads(frees_interpreter: bool) -> None:
     """Polars does so: what it drops without holding the interpreter goes when a thread next calls it."""
     pools = []
 
     def scan() -> Generator[int]:
         with crew(2) as workers:
             pools.extend([workers._pool, workers._decoder])
-            yield from workers.ahead(iter(range(100)), lambda one: [one], lambda one: one)
+            yield from workers.ahead(
+                iter(range(100)), lambda one: [one], lambda one: one, frees_interpreter=frees_interpreter
+            )
 
     for place in (0, -1):
         left = scan()
@@ -244,7 +251,7 @@ def test_threads_pieces_and_ways_of_merging_give_the_same_table(
     long_frame: int,
 ) -> None:
     monkeypatch.setattr(kiterec.ticks.scan, "LONG_FRAME", long_frame)
-    monkeypatch.setattr(kiterec.ticks.interleave, "LONG_RUN", long_run)
+    monkeypatch.setattr(kiterec.ticks.table, "LONG_RUN", long_run)
     for size in (7, 200):
         monkeypatch.setattr(kiterec.ticks.scan, "TICKS_AT_ONCE", size)
         for engine in ("in-memory", "streaming"):
