@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from kiterec.cli.parameters import TARGET
+from kiterec.cli.options import folder_option, seed_option
 from kiterec.cli.parameters import duration as duration_s
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kiterec.record import RecordResult
 
 INSTRUMENTS = 300
@@ -30,14 +31,8 @@ SHOWN_PRICES = 8
     metavar="TIME",
     help="How long to record.",
 )
-@click.option(
-    "--out", type=TARGET, default=Path("recordings"), show_default=True, metavar="DIR",
-    help="The folder that recordings go to.",
-)  # fmt: skip
-@click.option(
-    "--seed", default=1, show_default=True, type=click.IntRange(min=0), metavar="N",
-    help="Decides everything that moves.",
-)  # fmt: skip
+@folder_option
+@seed_option
 def demo(*, duration: float, out: Path, seed: int) -> None:
     """Start a synthetic exchange, record it over three connections, and show what came of it.
 

@@ -40,6 +40,15 @@ out_option: Final = click.option(
     help="The folder of the new recording; must not exist.",
 )  # fmt: skip
 
+folder_option: Final = click.option(
+    "--out", type=TARGET, default=Path("recordings"), show_default=True, metavar="DIR",
+    help="The folder that recordings go to.",
+)  # fmt: skip
+seed_option: Final = click.option(
+    "--seed", default=1, show_default=True, type=click.IntRange(min=0), metavar="N",
+    help="Decides everything that moves.",
+)  # fmt: skip
+
 
 def recordings_argument(kind: Place) -> Callable[[Any], Any]:
     """Give the argument of verbs that take several recordings; `-` takes names from stdin, one a line."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kiterec.cli.options import json_option
-from kiterec.cli.parameters import TARGET, duration, duration_or_none, instant, size
+from kiterec.cli.options import folder_option, json_option
+from kiterec.cli.parameters import duration, duration_or_none, instant, size
 
 if TYPE_CHECKING:
     from kiterec.record import RecordConfig
@@ -34,10 +34,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--duration", type=duration, metavar="TIME", help="End after, such as 30s or 6h.")
 @click.option("--until", type=instant, metavar="TIME", help="End at, such as 15:30 (IST).")
-@click.option(
-    "--out", type=TARGET, default=Path("recordings"), show_default=True, metavar="DIR",
-    help="The folder that recordings go to.",
-)  # fmt: skip
+@folder_option
 @click.option(
     "--label", default="kite", show_default=True, metavar="WORD", help="Part of the recording's name."
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from kiterec.cli.options import check_credentials_option, port_option
+from kiterec.cli.options import check_credentials_option, port_option, seed_option
 from kiterec.cli.parameters import duration, wall_time
 from kiterec.clock import SYSTEM_CLOCK
 
@@ -28,10 +28,7 @@ def _start(text: str) -> int | None:
     "--instruments", default=300, show_default=True, type=click.IntRange(1, 200_000), metavar="N",
     help="How many instruments.",
 )  # fmt: skip
-@click.option(
-    "--seed", default=1, show_default=True, type=click.IntRange(min=0), metavar="N",
-    help="Decides everything that moves.",
-)  # fmt: skip
+@seed_option
 @click.option(
     "--rate", default=2.0, show_default=True, type=click.FloatRange(0, 4, min_open=True), metavar="X",
     help="Packets a second, on average over all instruments.",

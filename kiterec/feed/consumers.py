@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Self
 
-from kiterec.feed.streams import DEFAULT_SIZE, Frame
+from kiterec.feed.streams import DEFAULT_SIZE, Frame, LeftAtTheEnd
 from kiterec.feed.views import FULL_BYTES, PacketView, iter_packets
 from kiterec.wire.frames import scan_frame
 from kiterec.wire.packets import LAYOUTS
@@ -15,7 +15,6 @@ from kiterec.wire.transcript import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     import polars as pl
 
@@ -50,7 +49,7 @@ class TickBatch:
     table: pl.DataFrame
 
 
-class _Reader:
+class _Reader(LeftAtTheEnd):
     """What the special streams share: they stand before a stream of frames, and leave with it."""
 
     def __init__(self, stream: Stream[Frame]) -> None:
@@ -67,14 +66,6 @@ class _Reader:
 
     def __aiter__(self) -> Self:
         return self
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class TickStream(_Reader):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, Self, TypeVar
@@ -57,7 +58,23 @@ class Policy(StrEnum):
 T = TypeVar("T")
 
 
-class Stream(Generic[T]):
+class LeftAtTheEnd(ABC):
+    """What is closed where its `async with` ends."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave: nothing more is kept for this consumer."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Stream(LeftAtTheEnd, Generic[T]):
     """An asynchronous iterator over what one consumer asked for; ends after the manager stopped.
 
     Leave it with `close`, or use it as an async context manager. One task may read it at a time.
@@ -142,14 +159,6 @@ class Stream(Generic[T]):
         except StopAsyncIteration:
             return []
         return [self._take() for _ in range(min(limit, len(self._queue)))]
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     async def _filled(self) -> None:
         while not self._queue:
