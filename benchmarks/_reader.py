@@ -2,7 +2,8 @@
 
 Its standard input has one line of JSON: port, requests (texts to send), and whether to write down when each
 frame was there. It answers `ready` before it connects, and at last the frames' instants on the host's steady
-clock with their sizes, as one line of JSON. Only the standard library is imported: starting it is quick.
+clock with their sizes, as one line of JSON. A ping and a close that come last in what has arrived are answered,
+so that nobody waits for it. Only the standard library is imported: starting it is quick.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ _HANDSHAKE = (
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 _BINARY = 2
+_PING = b"\x89\x04"
+_PONG = b"\x8a\x84\0\0\0\0"
+_CLOSE = b"\x88"
+_NORMAL = b"\x03\xe8"
+_CONTROL_BYTES = 127
 
 
 class Frames:
@@ -59,6 +65,16 @@ class Frames:
         return True
 
 
+def answer_to(end: bytes) -> bytes | None:
+    """Give what the last bytes of what has arrived ask for; None: they are a close."""
+    if end[-6:-4] == _PING:
+        return _PONG + end[-4:]
+    at = end.rfind(_CLOSE)
+    if at >= 0 and end[at + 2 : at + 4] == _NORMAL and end[at + 1] == len(end) - at - 2:
+        return None
+    return b""
+
+
 def main() -> None:
     """Do what the line on standard input says."""
     print("ready", flush=True)
@@ -77,6 +93,11 @@ def main() -> None:
         while size := connection.recv_into(space):
             if task["instants"]:
                 frames.take(view[:size])
+            answer = answer_to(bytes(view[max(0, size - _CONTROL_BYTES) : size]))
+            if answer is None:
+                break
+            if answer:
+                connection.sendall(answer)
     print(json.dumps(frames.seen), flush=True)
 
 
