@@ -2,8 +2,8 @@
 
 Its standard input has one line of JSON: port, requests (texts to send), and whether to write down when each
 frame was there. It answers `ready` before it connects, and at last the frames' instants on the host's steady
-clock with their sizes, as one line of JSON. A ping and a close that come last in what has arrived are answered,
-so that nobody waits for it. Only the standard library is imported: starting it is quick.
+clock with their sizes, as one line of JSON. A ping and a close that come last in what has arrived are
+answered, so that nobody waits for it. Only the standard library is imported: starting it is quick.
 """
 
 from __future__ import annotations
