@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from kiterec.replay.broadcast import broadcast
+
 if TYPE_CHECKING:
     from kiterec.replay.client import Client
     from kiterec.replay.market import MarketBatch
@@ -91,13 +93,13 @@ class Audience:
 
     def deliver(self, batch: MarketBatch, begin: int, end: int) -> int:
         """Send each client its share of the messages `begin` up to, without, `end`; give how many."""
-        sent = 0
-        for client in tuple(self._clients):
-            share = client.deliver(batch, begin, end)
-            sent += share
-            if share and self._acknowledged:
-                self._unacknowledged.add(client.name)
-        return sent
+        shares = {
+            client.outlet: share for client in self._clients if (share := client.share(batch, begin, end))
+        }
+        broadcast(shares, batch)
+        if self._acknowledged:
+            self._unacknowledged.update(outlet.name for outlet in shares)
+        return sum(map(len, shares.values()))
 
     def prepare(self, batch: MarketBatch, begin: int, end: int) -> None:
         """Make each client's share of these messages before they are due."""

@@ -127,17 +127,14 @@ class Client:
             self._ask_snapshot(change.tokens)
             self._on_subscribed()
 
-    def deliver(self, batch: MarketBatch, begin: int, end: int) -> int:
-        """Send the client's share of these messages; give how many that were."""
+    def share(self, batch: MarketBatch, begin: int, end: int) -> Share | None:
+        """Give what the client gets of these messages; None: nothing any more, or not yet."""
         if self._view is None or self.outlet.gone:
-            return 0
+            return None
         prepared, self._prepared = self._prepared, None
         if prepared is not None and prepared[0] == (batch, begin, end, self._view.version):
-            share = prepared[1]
-        else:
-            share = self._view.share(batch, begin, end)
-        self.outlet.send_share(share, batch)
-        return len(share)
+            return prepared[1]
+        return self._view.share(batch, begin, end)
 
     def prepare(self, batch: MarketBatch, begin: int, end: int) -> None:
         """Make the client's share of these messages before they are due."""

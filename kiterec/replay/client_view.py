@@ -95,8 +95,10 @@ class SubscribedView:
         if len(self._modes) != len(self._market.index):
             self.refresh()
         packets = batch.packets
-        if batch.fits(self._everything) and packets.intact[begin:end].all():
-            return _all_untouched(batch, begin, end)
+        if batch.fits(self._everything):
+            share = self._market.everything(batch, begin, end)
+            if share is not None:
+                return share
         first, last = int(packets.begin[begin]), int(packets.begin[end])
         mode = self._modes[batch.instrument[first:last]]
         recorded = packets.length[first:last]
@@ -125,23 +127,13 @@ class SubscribedView:
         return frames[0] if frames else None
 
 
-def _all_untouched(batch: MarketBatch, begin: int, end: int) -> Share:
-    """Give all texts and all frames that hold packets, as recorded."""
-    frames = np.flatnonzero(np.diff(batch.packets.begin[begin : end + 1])) + begin
-    return Share(batch, frames, _texts(batch, begin, end))
-
-
-def _texts(batch: MarketBatch, begin: int, end: int) -> dict[int, bytes | str]:
-    return {row: text for row, text in batch.texts.items() if begin <= row < end}
-
-
 def _assemble(
     batch: MarketBatch, begin: int, end: int, chosen: npt.NDArray[np.bool_], length: npt.NDArray[Any]
 ) -> Share:
     """Give texts, frames as recorded where all of a frame is chosen, and frames made of `chosen` packets."""
     packets = batch.packets
     counts = np.diff(packets.begin[begin : end + 1])
-    made = _texts(batch, begin, end)
+    made = batch.texts_in(begin, end)
     untouched = packets.intact[begin:end] & (counts > 0)
     first, last = int(packets.begin[begin]), int(packets.begin[end])
     message = packets.message[first:last] - begin

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from kiterec.clock import NS_PER_S
+from kiterec.replay import engine
 from kiterec.replay.timeline import Dated, Measured
 from kiterec.replay.transport import Target
 
@@ -139,8 +140,9 @@ class ReplayControls:
         )
 
     async def _measure(self) -> None:
-        """Find out when the timeline was, and how long it is."""
+        """Find out when the timeline was, how long it is, and whether it is worth machine code."""
         timeline = self._timeline
+        await asyncio.to_thread(engine.load_for, timeline)
         if isinstance(timeline, Dated):
             self._start_ns = await asyncio.to_thread(lambda: timeline.start_ns)
         if isinstance(timeline, Measured):

@@ -12,6 +12,7 @@ from kiterec.replay.instrument_index import InstrumentIndex
 from kiterec.replay.market_state import MarketState
 from kiterec.replay.owners import Owners
 from kiterec.replay.packet_batch import locate_packets, no_packets
+from kiterec.replay.share import Share
 from kiterec.replay.texts import TextFilter
 from kiterec.replay.timeline import TimelineKind
 from kiterec.replay.wire_frames import wire_rows
@@ -96,6 +97,10 @@ class MarketBatch:
             self._wire = wire_rows(self.source.payloads)
         return self._wire
 
+    def texts_in(self, begin: int, end: int) -> dict[int, bytes | str]:
+        """Give the texts among the messages `begin` up to, without, `end`."""
+        return {row: text for row, text in self.texts.items() if begin <= row < end}
+
     def fits(self, mode: int) -> bool:
         """Tell whether a mode bit, not 0, leaves every packet as it was recorded."""
         if mode in {0, _FULL}:
@@ -154,19 +159,19 @@ class Market:
         connections: how many connections the timeline has; one alone needs no owners of instruments.
     """
 
-    __slots__ = ("_owners", "_state", "_texts", "index")
+    __slots__ = ("_everything", "_owners", "_state", "_texts", "index")
 
     def __init__(self, *, connections: int) -> None:
         self.index = InstrumentIndex()
         self._owners = Owners() if connections > 1 else None
         self._state = MarketState()
         self._texts = TextFilter()
+        self._everything: tuple[MarketBatch, int, int, Share | None] | None = None
 
     def open(self, universe: InstrumentUniverse) -> None:
         """Take over the state before the first message."""
         packets = locate_packets(universe.frames)
-        instrument = self.index.add(packets.token)
-        self._state.enter(packets, instrument, instruments=len(self.index))
+        self._state.enter(packets, self._instruments(packets), instruments=len(self.index))
         self._state.advance(len(packets))
 
     def reset(self, universe: InstrumentUniverse | None) -> None:
@@ -195,7 +200,7 @@ class Market:
         self, batch: TimelineBatch, packets: PacketBatch, *, wire: WireRows | None = None
     ) -> MarketBatch:
         """Begin the next batch; `advance` then goes through it."""
-        instrument = self.index.add(packets.token)
+        instrument = self._instruments(packets)
         lost: dict[int, npt.NDArray[np.int64]] = {}
         if self._owners is not None:
             packets, instrument = self._owners_share(self._owners, batch, packets, instrument)
@@ -209,11 +214,30 @@ class Market:
         """Go past the messages up to, without, `end`."""
         self._state.advance(int(batch.packets.begin[end]))
 
+    def everything(self, batch: MarketBatch, begin: int, end: int) -> Share | None:
+        """Give all of a stretch as it was recorded: the same for each client that wants everything.
+
+        None where a frame holds something that may not be sent.
+        """
+        latest = self._everything
+        if latest is not None and latest[0] is batch and latest[1:3] == (begin, end):
+            return latest[3]
+        share = None
+        if batch.packets.intact[begin:end].all():
+            frames = np.flatnonzero(np.diff(batch.packets.begin[begin : end + 1])) + begin
+            share = Share(batch, frames, batch.texts_in(begin, end))
+        self._everything = batch, begin, end, share
+        return share
+
     def last_packets(
         self, instruments: npt.NDArray[np.int32]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """Give the last packet of each instrument in 184 bytes, and its length; 0: none yet."""
         return self._state.packets(instruments)
+
+    def _instruments(self, packets: PacketBatch) -> npt.NDArray[np.int32]:
+        """Give the position of each packet's instrument, a new one for those that are new."""
+        return packets.instrument if packets.known else self.index.add(packets.token)
 
     def _owners_share(
         self, owners: Owners, batch: TimelineBatch, packets: PacketBatch, instrument: npt.NDArray[np.int32]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from kiterec.replay import engine
 from kiterec.replay.framing import mode_bit
 from kiterec.replay.packet_batch import windows
 from kiterec.wire.packets import LAYOUTS, MODE_LENGTH, Mode
@@ -91,7 +92,7 @@ class MarketState:
             self._last = np.concatenate([self._last, np.full(more, _SETTLED, np.int64)])
         self._before = self._last.copy()
         self._kept.append(batch)
-        self._kept_bytes += int(batch.length.sum())
+        self._kept_bytes += batch.payload_bytes()
         self._firsts.append(self._next)
         self._next += len(batch)
         self._instrument = instrument
@@ -142,11 +143,13 @@ class MarketState:
     def _note(self) -> None:
         """Note the last packet of each instrument among those that were passed since the last call."""
         if self._end > self._begin:
-            first = self._firsts[-1]
-            # Of several values for one place numpy keeps the last, which is the latest packet.
-            self._last[self._instrument[self._begin : self._end]] = np.arange(
-                first + self._begin, first + self._end
-            )
+            first = self._firsts[-1] + self._begin
+            passed = self._instrument[self._begin : self._end]
+            if (loops := engine.loops()) is not None:
+                loops.note_last(self._last, passed, first)
+            else:
+                # Of several values for one place numpy keeps the last, which is the latest packet.
+                self._last[passed] = np.arange(first, first + len(passed))
             self._begin = self._end
 
     def _rows(
@@ -172,12 +175,14 @@ class MarketState:
         return np.searchsorted(np.array(self._firsts, np.int64), number, side="right") - 1
 
     def _settle(self) -> None:
-        kept = self._batch_of(self._last)
+        order = np.argsort(self._last)
+        bounds = np.searchsorted(self._last[order], [*self._firsts, self._next]).tolist()
         for source, batch in enumerate(self._kept):
-            these = np.flatnonzero(kept == source)
-            places = self._last[these] - self._firsts[source]
-            self._packets[these] = _padded(batch, places, PACKET_BYTES)
-            self._length[these] = batch.length[places]
+            these = order[bounds[source] : bounds[source + 1]]
+            if len(these):
+                places = self._last[these] - self._firsts[source]
+                self._packets[these] = _padded(batch, places, PACKET_BYTES)
+                self._length[these] = batch.length[places]
         self._last[:] = _SETTLED
         self._kept, self._kept_bytes, self._firsts = [], 0, []
 

@@ -111,6 +111,11 @@ class Outlet:
         self._digest = hashlib.sha256() if digested else None
 
     @property
+    def looked_at(self) -> bool:
+        """Tell whether somebody looks at each message on its way: then `send_each` is the way for a share."""
+        return self._hook is not None or self._digest is not None
+
+    @property
     def unanswered(self) -> bool:
         """Tell whether something was sent, other than heartbeats, that `taken` has not seen answered."""
         return self._pushed != self._answered and not self.gone
@@ -140,14 +145,21 @@ class Outlet:
         for each in (message,) if instead is None else instead:
             self._transmit(each, counted=kind is not Sending.HEARTBEAT)
 
-    def send_share(self, share: Share, batch: MarketBatch) -> None:
-        """Send what the client gets of a stretch of the timeline, in few writes where no hook looks."""
-        if self._hook is None and self._digest is None:
-            self._transmit_share(share)
-            return
+    def send_each(self, share: Share, batch: MarketBatch) -> None:
+        """Send what the client gets of a stretch of the timeline, message by message."""
         for row, message in share.messages().items():
             kind = Sending.TEXT if isinstance(message, str) else Sending.FRAME
             self.send(message, kind, due_ns=batch.due_ns(row), seq=batch.seq(row))
+
+    def push_frames(self, frames: bytes | memoryview) -> None:
+        """Send messages as WebSocket frames, past everything: ask `has_room` before, and `count` after."""
+        self._wire.push_frames(frames)
+
+    def count(self, messages: int, size: int) -> None:
+        """Count messages that were pushed."""
+        self._tally.sent_messages += messages
+        self._tally.sent_bytes += size
+        self._pushed += messages
 
     def transmit(self, message: bytes | str) -> None:
         """Send one message past the hook, unless the client has left too much unread: then it is cut off."""
@@ -236,7 +248,7 @@ class Outlet:
         if self._hook is not None and not self.gone:
             await self._hook.settle(self, ended=ended)
 
-    def _has_room(self, size: int) -> bool:
+    def has_room(self, size: int) -> bool:
         """Tell whether so much may be sent; a client that has left too much unread is cut off."""
         if self.gone:
             return False
@@ -246,18 +258,8 @@ class Outlet:
             return False
         return True
 
-    def _transmit_share(self, share: Share) -> None:
-        size = share.payload_bytes()
-        if not len(share) or not self._has_room(size):
-            return
-        for frames in share.writes():
-            self._wire.push_frames(frames)
-        self._tally.sent_messages += len(share)
-        self._tally.sent_bytes += size
-        self._pushed += len(share)
-
     def _transmit(self, message: bytes | str, *, counted: bool) -> None:
-        if not self._has_room(len(message)):
+        if not self.has_room(len(message)):
             return
         self._wire.push(message)
         self._tally.sent_messages += 1

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STEP_BYTES: Final = 1 << 20
+STEP_BYTES: Final = 2 << 20
 """At most so much is sent before requests are heard again."""
 
 BEHIND_NS: Final = NS_PER_S
@@ -167,7 +167,7 @@ class Playback:
     async def _through(self, target: Target | None, place: Place | None) -> Target | None:
         reading = read_ahead(
             self._timeline,
-            packets=self._market is not None,
+            index=None if self._market is None else self._market.index,
             wire=not self._lockstep,
             end_ns=self._stretch.end_ns,
             place=place,
@@ -289,7 +289,7 @@ class Playback:
         return [row for row in rows if not read_lifecycle(batch.payloads[row].as_py()).get("wanted")]
 
     def _step_end(self, batch: MarketBatch, begin: int) -> int:
-        """Give the end of what is sent at once at most: about a megabyte."""
+        """Give the end of what is sent at once at most: about two megabytes."""
         before = batch.bytes_before()
         return max(begin + 1, int(np.searchsorted(before, before[begin] + STEP_BYTES)) - 1)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator
 
     from kiterec.replay.checkpoints import Place
+    from kiterec.replay.instrument_index import InstrumentIndex
     from kiterec.replay.timeline import Timeline
 
 JOINED_BYTES: Final = 1 << 18
@@ -53,7 +54,7 @@ class Read:
 async def read_ahead(
     timeline: Timeline,
     *,
-    packets: bool,
+    index: InstrumentIndex | None = None,
     wire: bool = False,
     end_ns: int | None = None,
     place: Place | None = None,
@@ -64,13 +65,14 @@ async def read_ahead(
 
     Args:
         timeline: what to read.
-        packets: find the packets of each batch too, and leave the heartbeats out; None is given otherwise.
+        index: find the packets of each batch too, with what is known here of their instruments, and leave
+            the heartbeats out; None: neither.
         wire: make the WebSocket frames too; None is given otherwise.
         end_ns: only what is due before; None: all.
         place: begin there, if the timeline is `Resumable`; None: at the start.
     """
     loop = asyncio.get_running_loop()
-    batches = _read(_numbered(timeline, place), packets=packets, wire=wire, end_ns=end_ns)
+    batches = _read(_numbered(timeline, place), index=index, wire=wire, end_ns=end_ns)
     thread = ThreadPoolExecutor(1, thread_name_prefix="kiterec-replay-read")
     coming = loop.run_in_executor(thread, next, batches, None)
     try:
@@ -86,7 +88,7 @@ async def read_ahead(
 
 
 def _read(
-    batches: Iterator[TimelineBatch], *, packets: bool, wire: bool, end_ns: int | None
+    batches: Iterator[TimelineBatch], *, index: InstrumentIndex | None, wire: bool, end_ns: int | None
 ) -> Generator[Read]:
     for given in _joined(batches):
         batch = given
@@ -94,13 +96,13 @@ def _read(
         if end_ns is not None:
             batch = _rows(batch, slice(0, int(np.searchsorted(batch.due_ns, end_ns))))
         last = len(batch) < size
-        if packets:
+        if index is not None:
             batch = _without_heartbeats(batch)
         for piece in _ending_at_losses(batch):
             binary = piece.kind == TimelineKind.BINARY
             yield Read(
                 piece,
-                locate_packets(piece.payloads, binary=binary) if packets else None,
+                None if index is None else locate_packets(piece.payloads, binary=binary, slots=index.slots),
                 wire_rows(piece.payloads) if wire else None,
             )
         if last:

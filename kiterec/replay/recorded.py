@@ -81,6 +81,11 @@ class RecordedTimeline:
             return None
         return max(part.end_ns for part in parts) - self.start_ns
 
+    @cached_property
+    def payload_bytes(self) -> int:
+        """Give the bytes of all sealed messages."""
+        return sum(part.counts.payload_bytes for part in self._folder.manifest().parts)
+
     def position_at(self, time_ns: int, *, past_end: bool = False) -> int:
         """Give the due time of the first row received at or after a wall-clock time.
 

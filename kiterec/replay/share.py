@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kiterec.replay.wire_frames import websocket_frame
+from kiterec.replay.wire_frames import LARGE_BYTES, websocket_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from kiterec.replay.market import MarketBatch
-
-_WRITE_BYTES: Final = 1 << 16
-"""Smaller pieces are put together, so that a frame of 200 bytes does not cost a system call of its own."""
 
 
 class Share:
@@ -51,21 +48,22 @@ class Share:
 
     def payload_bytes(self) -> int:
         """Give the size of all messages."""
-        if self._size is not None:
-            return self._size
-        made = sum(
-            len(message.encode() if isinstance(message, str) else message) for message in self._made.values()
-        )
-        before = self._batch.bytes_before()
-        return made + int((before[self._recorded + 1] - before[self._recorded]).sum())
+        if self._size is None:
+            made = sum(
+                len(message.encode() if isinstance(message, str) else message)
+                for message in self._made.values()
+            )
+            before = self._batch.bytes_before()
+            self._size = made + int((before[self._recorded + 1] - before[self._recorded]).sum())
+        return self._size
 
     def writes(self) -> Iterator[bytes | memoryview]:
-        """Give the messages as WebSocket frames in few pieces; large ones are not copied."""
+        """Give the messages as WebSocket frames in few pieces, each made when it is its turn."""
         return _gathered(self._pieces()) if self._writes is None else iter(self._writes)
 
     def prepare(self) -> None:
         """Do all the work that sending needs."""
-        self._size = self.payload_bytes()
+        self.payload_bytes()
         self._writes = list(self.writes())
 
     def _pieces(self) -> Iterator[bytes | memoryview]:
@@ -81,16 +79,21 @@ class Share:
 
 
 def _gathered(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    """Put small pieces together, and before a large one with its beginning."""
+    """Put small pieces together, so that a frame of 200 bytes does not cost a system call of its own."""
     small: list[bytes | memoryview] = []
     size = 0
     for piece in pieces:
-        small.append(piece[:_WRITE_BYTES])
-        size += len(small[-1])
-        if size >= _WRITE_BYTES:
-            yield b"".join(small) if len(small) > 1 else piece
-            if len(small) > 1 and len(piece) > _WRITE_BYTES:
-                yield memoryview(piece)[_WRITE_BYTES:]
+        if small and size + len(piece) > LARGE_BYTES:
+            yield _joined(small)
             small, size = [], 0
+        if len(piece) > LARGE_BYTES:
+            yield piece  # before the next one is made
+        else:
+            small.append(piece)
+            size += len(piece)
     if small:
-        yield b"".join(small)
+        yield _joined(small)
+
+
+def _joined(pieces: list[bytes | memoryview]) -> bytes | memoryview:
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

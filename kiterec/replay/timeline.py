@@ -122,6 +122,16 @@ class Resumable(Protocol):
 
 
 @runtime_checkable
+class Weighed(Protocol):
+    """A timeline that knows about how much it holds."""
+
+    @property
+    def payload_bytes(self) -> int:
+        """Give the bytes of all its messages, about. May read a disk: call it in a thread."""
+        ...
+
+
+@runtime_checkable
 class Dated(Protocol):
     """A timeline that knows when it was."""
 

@@ -22,7 +22,8 @@ _TEXT: Final = 0x1
 _BINARY: Final = 0x2
 _SHORT: Final = 125
 _MEDIUM: Final = 0xFFFF
-_LARGE_BYTES: Final = 1 << 16
+LARGE_BYTES: Final = 1 << 16
+"""Messages this large on average are not copied before somebody gets them."""
 
 
 def websocket_frame(message: bytes | str) -> bytes:
@@ -45,13 +46,13 @@ class WireRows(Protocol):
 
 def wire_rows(payloads: Payloads) -> WireRows:
     """Make the WebSocket frames of a batch of messages, with no work per message where those are small."""
-    if payloads.nbytes >= _LARGE_BYTES * len(payloads):
+    if payloads.nbytes >= LARGE_BYTES * len(payloads):
         return LargeRows(payloads)
     return SmallRows(payloads)
 
 
 class LargeRows:
-    """Messages that are not worth a copy."""
+    """Messages that are put behind their heads when it is their turn: the same memory is used again."""
 
     __slots__ = ("_data", "_size", "_start")
 
@@ -61,11 +62,10 @@ class LargeRows:
         self._start, self._size = start.tolist(), size.tolist()
 
     def pieces(self, rows: npt.NDArray[np.int64]) -> Iterator[bytes | memoryview]:
-        """Give head and payload of each."""
+        """Give each as a piece."""
         for row in rows.tolist():
             start, size = self._start[row], self._size[row]
-            yield _head(size, _BINARY)
-            yield self._data[start : start + size]
+            yield b"".join((_head(size, _BINARY), self._data[start : start + size]))
 
 
 class SmallRows:

@@ -17,6 +17,8 @@ from kiterec.wire.packets import LAYOUTS, Mode, length_in_mode
 from kiterec.wire.requests import SetMode
 from tests.replay.handmade import batch_of, frame, packet
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 
 class Model:
     """The rules of replay, said packet by packet."""
