@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import polars as pl
@@ -19,15 +19,21 @@ from kiterec.store.folder import CACHE_NAME, open_folder
 from kiterec.store.lock import FolderLock, is_locked
 from kiterec.store.part_guard import guard_footer
 from kiterec.store.remote import is_remote
-from kiterec.ticks.buckets import bucket_edges, sorted_bucket, spread
-from kiterec.ticks.cache_file import ROW_GROUP_ROWS, open_writer
-from kiterec.ticks.scan import scan_ticks
+from kiterec.store.transcript import read_transcript
+from kiterec.ticks.buckets import Bucket, by_token
+from kiterec.ticks.cache_file import write_ticks
+from kiterec.ticks.decode import find_in_batch
+from kiterec.ticks.kernels import read_tokens
+from kiterec.ticks.packet_rows import packet_rows
 from kiterec.ticks.schema import tick_schema
 from kiterec.ticks.stamp import is_current, read_stamp, stamp_of
+from kiterec.ticks.token_counts import TokenCounts
 
 if TYPE_CHECKING:
     from kiterec.store.folder import RecordingFolder
     from kiterec.ticks.schema import Prices
+
+_NEEDED: Final = ["seq", "connection", "received_at", "kind", "payload"]
 
 
 def tick_cache(path: Path | str, target: Path | str | None = None, *, prices: Prices = "float") -> Path:
@@ -53,8 +59,8 @@ def _place(folder: RecordingFolder, target: Path | str | None) -> Path:
 def write_tick_cache(path: Path | str, target: Path | str | None = None, *, prices: Prices = "float") -> Path:
     """Write the ticks of a recording by instrument_token, then `(seq, packet)`, as one Parquet file.
 
-    Everything is read twice and sorted in pieces beside the target: that takes as much room on the disk as
-    the ticks with LZ4, and memory for one piece. The file appears under its name when it is whole.
+    Everything is read twice and sorted in pieces beside the target: that takes about as much room on the disk
+    as the recording, and memory for one piece. The file appears under its name when it is whole.
 
     Args:
         path: the folder of a recording that is not being written any more.
@@ -78,27 +84,30 @@ def write_tick_cache(path: Path | str, target: Path | str | None = None, *, pric
         )
     target = _place(folder, target)
     stamp = stamp_of(folder, prices)
-    names = pl.Enum(sorted(folder.connections()))
-    ticks = scan_ticks(path, prices=prices).with_columns(pl.col("connection").cast(pl.String).cast(names))
-    counts = ticks.group_by("instrument_token").len().sort("instrument_token").collect(engine="streaming")
-    stamp = msgspec.structs.replace(stamp, ticks=int(counts["len"].sum()))
-    schema = ticks.head(0).collect().to_arrow().schema
+    whole = _count(folder)
+    stamp = msgspec.structs.replace(stamp, ticks=len(whole))
     _drop_left(target)
     with (
         storage_errors("write", target),
         tempfile.TemporaryDirectory(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent) as scratch,
         FolderLock(Path(scratch)),
     ):
-        pieces = spread(ticks, bucket_edges(counts), schema, Path(scratch))
+        rows = (packet_rows(batch) for batch in read_transcript(folder, columns=_NEEDED))
         draft = Path(scratch) / target.name
-        with open_writer(draft, schema, stamp) as writer:
-            for piece in pieces:
-                writer.write_table(sorted_bucket(piece, schema), row_group_size=ROW_GROUP_ROWS)
+        write_ticks(draft, by_token(rows, whole, Path(scratch)), folder.connections(), stamp)
         with draft.open("r+b") as written:
             guard_footer(written)
         _sync(draft)
         draft.replace(target)
     return target
+
+
+def _count(folder: RecordingFolder) -> Bucket:
+    """Count the packets of each instrument."""
+    counts = TokenCounts()
+    for batch in read_transcript(folder, columns=_NEEDED):
+        counts.add(read_tokens(find_in_batch(batch)[0]))
+    return Bucket(*counts.result())
 
 
 def _drop_left(target: Path) -> None:

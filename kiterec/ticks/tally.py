@@ -24,6 +24,7 @@ from kiterec.ticks.contents import (
 )
 from kiterec.ticks.find import find_packets
 from kiterec.ticks.kernels import read_tokens
+from kiterec.ticks.token_counts import TokenCounts
 from kiterec.wire.packets import LAYOUTS
 from kiterec.wire.segments import SEGMENTS
 from kiterec.wire.transcript import Kind, read_lifecycle
@@ -40,7 +41,6 @@ STEP_NS: Final = 50 * NS_PER_MS
 """Between two rows of a connection: slewing is far slower, and the clocks are read microseconds apart."""
 
 _UNKNOWN_LISTED: Final = 10
-_PENDING: Final = 1 << 20
 
 
 def count_contents(
@@ -82,7 +82,7 @@ class _Tally:
     def __init__(self) -> None:
         self._found = Contents()
         self._connections: dict[str, _Connection] = {}
-        self._ticks = _TokenCounts()
+        self._ticks = TokenCounts()
         self._span: tuple[int, int] | None = None
 
     def add(self, batch: pa.RecordBatch) -> None:
@@ -166,30 +166,6 @@ class _Tally:
                 )
             )
         return self._found
-
-
-class _TokenCounts:
-    """Counts tokens; what it remembers grows with the number of instruments, not of ticks."""
-
-    def __init__(self) -> None:
-        self._tokens = [np.empty(0, np.uint32)]
-        self._counts = [np.empty(0, np.int64)]
-        self._pending = 0
-
-    def add(self, tokens: NDArray[np.uint32]) -> None:
-        found, counts = np.unique(tokens, return_counts=True)
-        self._tokens.append(found)
-        self._counts.append(counts.astype(np.int64))
-        self._pending += found.size
-        if self._pending > _PENDING:
-            self.result()
-
-    def result(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-        tokens, place = np.unique(np.concatenate(self._tokens), return_inverse=True)
-        counts = np.zeros(tokens.size, np.int64)
-        np.add.at(counts, place, np.concatenate(self._counts))
-        self._tokens, self._counts, self._pending = [tokens], [counts], 0
-        return tokens, counts
 
 
 def _numbers(column: pa.Array) -> NDArray[np.int64]:

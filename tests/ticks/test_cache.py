@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import polars as pl
@@ -13,7 +13,7 @@ from kiterec.errors import SetupError, StorageError
 from kiterec.store.lock import FolderLock, is_locked
 from kiterec.store.manifest import load_manifest, save_manifest
 from kiterec.store.recover import recover
-from kiterec.ticks import buckets, cache
+from kiterec.ticks import buckets, cache, cache_file
 from kiterec.ticks import stamp as stamps
 from kiterec.ticks.cache import scan_cache, tick_cache, write_tick_cache
 from kiterec.ticks.scan import scan_ticks
@@ -23,6 +23,7 @@ from kiterec.upkeep.verify import verify
 from tests.ticks.recordings import being_written, record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import pyarrow as pa
@@ -41,8 +42,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a small recording have many buckets and row groups."""
     monkeypatch.setattr(buckets, "BUCKET_ROWS", 700)
-    monkeypatch.setattr(buckets, "_CHUNK_ROWS", 500)
-    monkeypatch.setattr(cache, "ROW_GROUP_ROWS", 100)
+    monkeypatch.setattr(cache_file, "ROW_GROUP_ROWS", 100)
 
 
 @pytest.mark.parametrize("prices", ["float", "int"])
@@ -55,6 +55,36 @@ def test_the_cache_is_the_tick_table_sorted_by_instrument(
     assert found.collect_schema() == tick_schema(prices)
     assert found.collect().equals(expected, null_equal=True)
     assert [path.name for path in tmp_path.iterdir()] == ["ticks.parquet"]
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize(("most_buckets", "bucket_rows"), [(1, 1_000_000), (2, 150), (3, 20), (4, 1)])
+def test_the_cache_does_not_depend_on_how_it_was_sorted(
+    recording: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    most_buckets: int,
+    bucket_rows: int,
+    cores: int,
+) -> None:
+    """Buckets that are too large are spread again, until each fits the memory or is of one instrument."""
+    monkeypatch.setattr(buckets, "MAX_BUCKETS", most_buckets)
+    monkeypatch.setattr(buckets, "BUCKET_ROWS", bucket_rows)
+    monkeypatch.setattr("kiterec.ticks.use_behind.cores", lambda: cores)
+    monkeypatch.setattr("kiterec.store.transcript.BATCH_BYTES", 20_000)
+    sorted_at_once = []
+    read = buckets.PacketRows.read
+
+    def watched(batches: Iterable[pa.RecordBatch], rows: int) -> buckets.PacketRows:
+        sorted_at_once.append(rows)
+        return read(batches, rows)
+
+    monkeypatch.setattr(buckets.PacketRows, "read", watched)
+    found = scan_cache(write_tick_cache(recording, tmp_path / "ticks.parquet")).collect()
+    assert found.equals(scan_ticks(recording).collect().sort(ORDER), null_equal=True)
+    busiest = found["instrument_token"].value_counts()["count"].max()
+    assert isinstance(busiest, int)
+    assert max(sorted_at_once) <= max(bucket_rows, busiest)
 
 
 def test_a_question_about_one_instrument_reads_few_row_groups(recording: Path, tmp_path: Path) -> None:
@@ -169,13 +199,13 @@ def test_the_pieces_are_locked_while_a_cache_is_written(
 ) -> None:
     target = tmp_path / "ticks.parquet"
     locked = []
-    sort = cache.sorted_bucket
+    write = cache.write_ticks
 
-    def watched(piece: Path, schema: pa.Schema) -> pa.Table:
-        locked.append(is_locked(piece.parent))
-        return sort(piece, schema)
+    def watched(draft: Path, *others: Any) -> None:
+        locked.append(is_locked(draft.parent))
+        write(draft, *others)
 
-    monkeypatch.setattr(cache, "sorted_bucket", watched)
+    monkeypatch.setattr(cache, "write_ticks", watched)
     write_tick_cache(recording, target)
     assert locked
     assert all(locked)

@@ -64,7 +64,6 @@ from kiterec.ticks.cache import write_tick_cache
 from kiterec.ticks.stamp import read_stamp
 
 buckets.BUCKET_ROWS = 1 << 14  # so that a test is enough for many buckets
-buckets._CHUNK_ROWS = 1 << 14
 
 def work(path):
     return read_stamp(write_tick_cache(path)).ticks

@@ -16,7 +16,7 @@ from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 import kiterec
 from kiterec.store.folder import CACHE_NAME
 from kiterec.store.manifest import load_manifest, save_manifest
-from kiterec.ticks import buckets, cache, shortcut, stamp
+from kiterec.ticks import buckets, cache_file, shortcut, stamp
 from kiterec.ticks.cache import tick_cache
 from kiterec.ticks.scan import scan_ticks
 from kiterec.ticks.stamp import read_stamp
@@ -39,7 +39,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def recording(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give a recording with a cache of many row groups."""
     monkeypatch.setattr(buckets, "BUCKET_ROWS", 700)
-    monkeypatch.setattr(cache, "ROW_GROUP_ROWS", 150)
+    monkeypatch.setattr(cache_file, "ROW_GROUP_ROWS", 150)
     copy = tmp_path / "copy"
     shutil.copytree(original, copy)
     tick_cache(copy)
