@@ -140,18 +140,18 @@ def find_in_batch(
     """
     kind = batch.column("kind")
     is_binary = np.array([word == Kind.BINARY for word in kind.dictionary.to_pylist()], np.bool_)
-    binary = is_binary[kind.indices.to_numpy(zero_copy_only=False)]
+    binary = is_binary[np.from_dlpack(kind.indices)]  # pyarrow's `to_numpy` would load pandas
     packets = find_packets(batch.column("payload"), binary=None if binary.all() else binary).known()
-    seq = batch.column("seq").to_numpy()
+    seq = np.asarray(np.from_dlpack(batch.column("seq")), np.uint64)
     received_at = None
     if "received_at" in batch.schema.names:
-        received_at = batch.column("received_at").cast(pa.int64()).to_numpy()
+        received_at = np.asarray(np.from_dlpack(batch.column("received_at").cast(pa.int64())), np.int64)
     if names is not None:
         codes = None if len(names) == 1 else np.full(batch.num_rows, connection, np.int16)
         return packets, Context(seq, received_at, codes, names)
     said = batch.column("connection")
     there = pl.Series(said.dictionary.to_pylist(), dtype=pl.Categorical())
-    return packets, Context(seq, received_at, said.indices.to_numpy(zero_copy_only=False), there)
+    return packets, Context(seq, received_at, np.asarray(np.from_dlpack(said.indices), np.int16), there)
 
 
 def decode_packets(

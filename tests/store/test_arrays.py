@@ -17,14 +17,18 @@ from kiterec.store.arrays import blobs, integers, vector, words
 
 FIXTURE = next((Path(__file__).parents[1] / "fixtures" / "recordings").glob("date=*/recording=*"))
 KINDS = [pa.int8(), pa.int16(), pa.int64(), pa.uint64(), pa.timestamp("ns", "UTC")]
+COMMANDS = ["info", "verify", "cut -o cut", "recover --dry-run", "ticks", "candles", "export -o ticks.csv"]
 RUN = """
 import sys
 from kiterec.cli import main
-try:
-    main(sys.argv[1:])
-except SystemExit as end:
-    assert not end.code, end.code
-assert "pandas" not in sys.modules
+
+for command in sys.argv[2:]:
+    verb, *rest = command.split()
+    try:
+        main([verb, sys.argv[1], *rest])
+    except SystemExit as end:
+        assert not end.code, (command, end.code)
+    assert "pandas" not in sys.modules, command
 """
 
 
@@ -67,13 +71,9 @@ def test_vectors_are_the_same_also_with_steps(values: list[int], kind: Any) -> N
         same(vector(each), pa.array(each))
 
 
-@pytest.mark.parametrize("words", [("info",), ("verify",), ("cut", "--out", "cut"), ("recover", "--dry-run")])
-def test_a_command_that_reads_a_recording_does_not_load_pandas(
-    words: tuple[str, ...], tmp_path: Path
-) -> None:
-    verb, *rest = words
+def test_no_command_that_reads_a_recording_loads_pandas(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", RUN, verb, str(FIXTURE), *rest],
+        [sys.executable, "-c", RUN, FIXTURE, *COMMANDS],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
