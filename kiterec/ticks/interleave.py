@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,34 +41,59 @@ class Piece:
         return Piece(head, self.context, last_seq), Piece(rest, self.context, self.last_seq)
 
 
-def interleave(streams: Sequence[Iterator[Piece]]) -> Iterator[list[Piece]]:
+def interleave(streams: Iterable[Iterator[Piece]], *, packets: int) -> Iterator[list[Piece]]:
     """Merge streams, one a connection, that are each in order of `seq`.
 
-    Gives pieces that have packets; all that comes before the next ones. `shifts` tells their order.
+    Gives pieces that have packets and come before all that is still to come; `shifts` tells their order.
+
+    Args:
+        streams: of pieces.
+        packets: about so many are given at a time, fewer at the end.
     """
-    heads: dict[int, Piece] = {}
-    live = dict(enumerate(streams))
+    live = [_Stream(stream, deque()) for stream in streams]
     while True:
-        for number in [number for number in live if number not in heads]:
-            piece = next(live[number], None)
-            if piece is None:
-                del live[number]
-            else:
-                heads[number] = piece
-        if not heads:
+        live = [stream for stream in live if stream.waiting or stream.read()]
+        if not live:
             return
-        last = min(piece.last_seq for piece in heads.values())
-        taken: list[Piece] = []
-        for number, piece in list(heads.items()):
-            now, later = piece.until(last)
-            if len(now.packets):
-                taken.append(now)
-            if later is None:
-                del heads[number]
-            else:
-                heads[number] = later
-        if taken:
+        slowest = min(live, key=_Stream.last_seq)
+        while sum(stream.ready(slowest.last_seq()) for stream in live) < packets and slowest.read():
+            slowest = min(live, key=_Stream.last_seq)
+        last_seq = slowest.last_seq()
+        if taken := [piece for stream in live for piece in stream.take(last_seq)]:
             yield taken
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """A connection's pieces, and those that wait for other connections."""
+
+    pieces: Iterator[Piece]
+    waiting: deque[Piece]
+
+    def read(self) -> bool:
+        """Read one more piece; false at the end."""
+        if (piece := next(self.pieces, None)) is None:
+            return False
+        self.waiting.append(piece)
+        return True
+
+    def last_seq(self) -> int:
+        """Give the `seq` up to which everything of this connection is known."""
+        return self.waiting[-1].last_seq
+
+    def ready(self, last_seq: int) -> int:
+        """Give the packets of the pieces that are wholly within a `seq`."""
+        return sum(len(piece.packets) for piece in self.waiting if piece.last_seq <= last_seq)
+
+    def take(self, last_seq: int) -> Iterator[Piece]:
+        """Take what is up to a `seq`."""
+        while self.waiting:
+            now, later = self.waiting.popleft().until(last_seq)
+            if len(now.packets):
+                yield now
+            if later is not None:
+                self.waiting.appendleft(later)
+                return
 
 
 def shifts(pieces: Sequence[Piece]) -> list[NDArray[np.int64]]:

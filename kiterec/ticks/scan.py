@@ -189,7 +189,7 @@ def _answers(
             )
             opened.callback(ahead.close)
             pieces.append(ahead)
-        decoded = workers.one_ahead(interleave(pieces), query.decode)
+        decoded = workers.one_ahead(interleave(pieces, packets=TICKS_AT_ONCE // 2), query.decode)
         opened.callback(decoded.close)
         yield from (table for table in decoded if table.height)
 
@@ -206,9 +206,12 @@ def _streams(
 
 
 def _split(batch: pa.RecordBatch, *, ticks: int) -> Iterator[pa.RecordBatch]:
-    """Cut a batch between frames into ones of about so many ticks, by what the frames say that they hold."""
+    """Cut a batch between frames into ones of about so many ticks, by what the frames say that they hold.
+
+    One of less than twice as many stays whole.
+    """
     declared = np.cumsum(declared_packets(batch.column("payload")))
-    if not declared.size or declared[-1] <= ticks:
+    if not declared.size or declared[-1] < 2 * ticks:
         yield batch
         return
     ends = np.flatnonzero(np.diff(declared // ticks)) + 1

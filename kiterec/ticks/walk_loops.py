@@ -60,19 +60,23 @@ def walk_packets(
         at += _HEADER
         number = np.uint64(0)
         while number < count and at + _HEADER <= end:
+            high, low = data[at], data[at + _U1]
             width = u16(data, at)
-            if at + _HEADER + width > end:
+            stride = _HEADER + width
+            first = number
+            # While lengths are the same, to know where the next packet is needs nothing of this one's bytes.
+            while number < count and at + stride <= end and data[at] == high and data[at + _U1] == low:
+                frame[found] = row
+                packet[found] = number
+                offset[found] = at + _HEADER
+                length[found] = width
+                found += _U1
+                number += _U1
+                at += stride
+            if number == first:
                 break
-            at += _HEADER
-            frame[found] = row
-            packet[found] = number
-            offset[found] = at
-            length[found] = width
             if not known[width]:
                 bad[row] = True
-            found += _U1
-            number += _U1
-            at += width
         if number < count or at != end:
             bad[row] = True
     return int(found)
