@@ -171,6 +171,7 @@ class Playback:
             wire=not self._lockstep,
             end_ns=self._stretch.end_ns,
             place=place,
+            hurried=lambda: self._transport.pace.speed is None,
         )
         passed_ns = 0 if place is None else place.due_ns
         async with contextlib.aclosing(reading) as batches:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from kiterec.replay import engine
 from kiterec.replay.packet_batch import PacketBatch, locate_packets
 from kiterec.replay.timeline import Resumable, TimelineBatch, TimelineKind
 from kiterec.replay.wire_frames import WireRows, wire_rows
@@ -18,7 +19,7 @@ from kiterec.ticks.find import binary_buffers
 from kiterec.wire.frames import HEADER_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 
     from kiterec.replay.checkpoints import Place
     from kiterec.replay.instrument_index import InstrumentIndex
@@ -37,7 +38,7 @@ class Read:
 
     Attributes:
         source: the messages.
-        packets: where the packets lie; None when nobody asks.
+        packets: where the packets lie; None when nobody asks, or they are still to be found.
         wire: the messages as WebSocket frames; None when nobody asks.
     """
 
@@ -50,6 +51,14 @@ class Read:
         """Give the number of the first message."""
         return 0 if self.source.seq is None else int(self.source.seq[0])
 
+    def located(self, index: InstrumentIndex) -> Read:
+        """Give it with its packets found."""
+        if self.packets is not None:
+            return self
+        binary = self.source.kind == TimelineKind.BINARY
+        packets = locate_packets(self.source.payloads, binary=binary, slots=index.slots)
+        return Read(self.source, packets, self.wire)
+
 
 async def read_ahead(
     timeline: Timeline,
@@ -58,6 +67,7 @@ async def read_ahead(
     wire: bool = False,
     end_ns: int | None = None,
     place: Place | None = None,
+    hurried: Callable[[], bool] = lambda: False,
 ) -> AsyncGenerator[Read]:
     """Give the batches of a timeline, none of them empty, the next one being read meanwhile.
 
@@ -70,15 +80,17 @@ async def read_ahead(
         wire: make the WebSocket frames too; None is given otherwise.
         end_ns: only what is due before; None: all.
         place: begin there, if the timeline is `Resumable`; None: at the start.
+        hurried: tells whether messages go out as they come. Then machine code finds the packets here and not
+            in the thread, for the bytes of a message are sent next, out of this processor's cache.
     """
     loop = asyncio.get_running_loop()
-    batches = _read(_numbered(timeline, place), index=index, wire=wire, end_ns=end_ns)
+    batches = _read(_numbered(timeline, place), index=index, wire=wire, end_ns=end_ns, hurried=hurried)
     thread = ThreadPoolExecutor(1, thread_name_prefix="kiterec-replay-read")
     coming = loop.run_in_executor(thread, next, batches, None)
     try:
         while (batch := await coming) is not None:
             coming = loop.run_in_executor(thread, next, batches, None)
-            yield batch
+            yield batch if index is None else batch.located(index)
     finally:
         if not coming.cancel() and not coming.cancelled():
             coming.exception()  # nobody wants it; asyncio complains of one never looked at
@@ -88,7 +100,12 @@ async def read_ahead(
 
 
 def _read(
-    batches: Iterator[TimelineBatch], *, index: InstrumentIndex | None, wire: bool, end_ns: int | None
+    batches: Iterator[TimelineBatch],
+    *,
+    index: InstrumentIndex | None,
+    wire: bool,
+    end_ns: int | None,
+    hurried: Callable[[], bool],
 ) -> Generator[Read]:
     for given in _joined(batches):
         batch = given
@@ -99,12 +116,9 @@ def _read(
         if index is not None:
             batch = _without_heartbeats(batch)
         for piece in _ending_at_losses(batch):
-            binary = piece.kind == TimelineKind.BINARY
-            yield Read(
-                piece,
-                None if index is None else locate_packets(piece.payloads, binary=binary, slots=index.slots),
-                wire_rows(piece.payloads) if wire else None,
-            )
+            read = Read(piece, None, wire_rows(piece.payloads) if wire else None)
+            later = hurried() and engine.loops() is not None
+            yield read if later or index is None else read.located(index)
         if last:
             return
 
