@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _U1: Final = np.uint64(1)
 _HEADER: Final = np.uint64(2)
 _TOKEN_SHIFT: Final = np.uint64(32)
+_NOBODY: Final = np.int16(-1)
 _LOW: Final = np.uint64(0xFFFF_FFFF)
 _MULTIPLIER: Final = np.uint64(MULTIPLIER)
 
@@ -123,3 +124,50 @@ def note_last(last: NDArray[np.int64], instrument: NDArray[np.int32], first: int
     """Number packets from `first` on, and note the last number of each instrument."""
     for each in range(instrument.size):
         last[np.uint64(instrument[each])] = first + each
+
+
+@compiled(
+    writes("i2"), writes("i8"), writes("i8"), reads("i4"), reads("i2"), reads("i8"), reads("i8"), writes("?"),
+    "i8", "i8",
+)  # fmt: skip
+def claim(
+    owner: NDArray[np.int16],
+    spoke_ns: NDArray[np.int64],
+    last_length: NDArray[np.int64],
+    instrument: NDArray[np.int32],
+    connection: NDArray[np.int16],
+    due_ns: NDArray[np.int64],
+    length: NDArray[np.int64],
+    keep: NDArray[np.bool_],
+    takeover_ns: int,
+    downgrade_ns: int,
+) -> bool:
+    """Decide packet by packet whose word counts, as `Owners` says; tell whether all of them do.
+
+    Args:
+        owner: of each instrument, -1 for nobody.
+        spoke_ns: when it last spoke of the instrument.
+        last_length: how long that packet was.
+        instrument: of each packet.
+        connection: likewise.
+        due_ns: likewise.
+        length: likewise.
+        keep: gets which packets come from the owner.
+        takeover_ns: a silence after which another takes over.
+        downgrade_ns: the same where the other speaks in a lower mode.
+    """
+    all_kept = True
+    for each in range(instrument.size):
+        about = np.uint64(instrument[each])
+        mine = owner[about] == connection[each] or owner[about] == _NOBODY
+        if not mine:
+            patience_ns = downgrade_ns if length[each] < last_length[about] else takeover_ns
+            mine = length[each] > last_length[about] or due_ns[each] - spoke_ns[about] > patience_ns
+        keep[each] = mine
+        if mine:
+            owner[about] = connection[each]
+            spoke_ns[about] = due_ns[each]
+            last_length[about] = length[each]
+        else:
+            all_kept = False
+    return all_kept

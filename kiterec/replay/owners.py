@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from kiterec.clock import NS_PER_S
+from kiterec.replay import engine
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -58,6 +59,22 @@ class Owners:
 
         Shape: the arguments and the answer have one entry per packet, in the order of the wire.
         """
+        if (loops := engine.loops()) is not None:
+            keep = np.empty(len(instrument), np.bool_)
+            all_kept = loops.claim(
+                self._owner, self._spoke_ns, self._length, instrument, connection, due_ns, length, keep,
+                TAKEOVER_NS, DOWNGRADE_NS,
+            )  # fmt: skip
+            return None if all_kept else keep
+        return self._claim_all(instrument, connection, due_ns, length)
+
+    def _claim_all(
+        self,
+        instrument: npt.NDArray[np.int32],
+        connection: npt.NDArray[np.int16],
+        due_ns: npt.NDArray[np.int64],
+        length: npt.NDArray[np.int64],
+    ) -> npt.NDArray[np.bool_] | None:
         fresh = np.flatnonzero(self._owner[instrument] == NOBODY)[::-1]
         # Of several values for one place numpy keeps the last: backwards, that is the first to speak.
         self._owner[instrument[fresh]] = connection[fresh]

@@ -99,13 +99,13 @@ def test_two_runs_with_the_same_seed_have_the_same_transcripts_and_another_seed_
     run(main())
 
 
-def test_two_processes_that_hash_differently_send_the_same_under_the_same_seed() -> None:
-    def begin(seed: int, hash_seed: str) -> subprocess.Popen[str]:
+def test_two_processes_that_hash_and_compute_differently_send_the_same_under_the_same_seed() -> None:
+    def begin(seed: int, hash_seed: str, compiled: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.replay.lockstep_run", str(seed)]
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "KITEREC_COMPILED": compiled}
         return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
-    runs = [begin(1, "0"), begin(1, "4242"), begin(2, "0")]
+    runs = [begin(1, "0", "0"), begin(1, "4242", "1"), begin(2, "0", "0")]
     first, second, other = (json.loads(run.communicate(timeout=3 * DEADLINE_S)[0]) for run in runs)
     assert set(first) == {f"client-{number}" for number in range(1, 7)}, "each is thrown out and comes back"
     assert first == second

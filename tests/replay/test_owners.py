@@ -9,6 +9,8 @@ import pytest
 
 from kiterec.replay.owners import TAKEOVER_NS, Owners
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 S = 1_000_000_000
 
 
@@ -86,3 +88,30 @@ def test_a_lower_mode_takes_over_only_after_a_long_silence() -> None:
     assert not says(1, 70, 8)
     assert says(1, 72, 8)
     assert says(0, 73, 184)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_it_does_not_matter_where_batches_end(seed: int) -> None:
+    """Of what one batch has decided, the next goes on."""
+    rng = random.Random(seed)
+    count, instruments = 400, 6
+    instrument = np.array(rng.choices(range(instruments), k=count), np.int32)
+    connection = np.array(rng.choices(range(3), [5, 2, 1], k=count), np.int16)
+    due_ns = np.cumsum(rng.choices([0, S // 20, S, 30 * S], [20, 10, 2, 1], k=count)).astype(np.int64)
+    length = np.array(rng.choices([44, 184], k=count), np.int64)
+
+    def kept(ends: list[int]) -> list[bool]:
+        owners, decided = Owners(), []
+        owners.grow(instruments)
+        for begin, end in zip([0, *ends], [*ends, count], strict=True):
+            keep = owners.claim(
+                instrument[begin:end], connection[begin:end], due_ns[begin:end], length[begin:end]
+            )
+            decided += [True] * (end - begin) if keep is None else keep.tolist()
+        return decided
+
+    at_once = kept([])
+    assert any(at_once)
+    assert not all(at_once)
+    assert kept(list(range(1, count))) == at_once, f"seed {seed}"
+    assert kept(sorted(rng.sample(range(1, count), 5))) == at_once, f"seed {seed}"
