@@ -6,6 +6,7 @@ works without, by numpy's calls: the same results, slower, and one thread at a t
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import logging
 import os
@@ -76,12 +77,27 @@ def compiled(*types: Any) -> Callable[[Loop], Loop]:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
     def compile_it(loop: Loop) -> Loop:
+        loop.__qualname__ += f"_{_fingerprint(loop)}"
         try:
             return cast("Loop", numba.njit(*signature, cache=True, **options)(loop))
         except RuntimeError:  # there is nowhere to keep it
             return cast("Loop", numba.njit(*signature, **options)(loop))
 
     return compile_it
+
+
+def _fingerprint(loop: Any) -> str:
+    """Give a name for what a loop does, its constants and the loops that it calls.
+
+    Numba keeps machine code by the name of the function and the age of its file. It does not see that a
+    constant or a loop of another file has changed, and would run the old code.
+    """
+    said = [loop.__code__.co_code.hex(), repr(loop.__code__.co_consts)]
+    for name in loop.__code__.co_names:
+        value = loop.__globals__.get(name)
+        called = getattr(value, "py_func", None)
+        said.append(f"{name}={called.__qualname__ if called is not None else repr(value)}")
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 
 def reads(dtype: DTypeLike, dimensions: int = 1) -> Any:

@@ -1,0 +1,92 @@
+"""Machine code is used where it is worth it, and never that of another loop."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from kiterec import compiled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+needs_numba = pytest.mark.skipif(not compiled.available(), reason='needs numba: pip install "kiterec[fast]"')
+
+LOOPS = """
+from kiterec.compiled import compiled
+from {constants} import FACTOR
+
+@compiled()
+def times(number):
+    return number * FACTOR
+
+@compiled("i8")
+def twice(number):
+    return times(times(number))
+"""
+
+
+@needs_numba
+def test_kept_machine_code_of_another_constant_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "some_loops.py").write_text(LOOPS.format(constants="numbers_of_loops"))
+    results = []
+    for factor in (3, 5, 3):
+        (tmp_path / "numbers_of_loops.py").write_text(f"FACTOR = {factor}\n")
+        code = "import some_loops; print(some_loops.twice(1))"
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", code],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        results.append(int(done.stdout))
+    assert results == [9, 25, 9]
+    assert len(list(tmp_path.rglob("some_loops.twice_*.nbi"))) == 2, "each is kept"
+
+
+@needs_numba
+def test_an_array_that_cannot_be_written_to_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def total(numbers: Any) -> Any:
+        return numbers.sum()
+
+    summed = compiled.compiled(compiled.reads("i8"))(total)
+    numbers = np.arange(4)
+    fixed = numbers.copy()
+    fixed.flags.writeable = False
+    assert summed(numbers) == summed(fixed) == 6
+
+
+def chosen_after(sizes: list[int], **environment: str) -> list[str]:
+    """Give what a process chooses, for frames of these sizes one after the other."""
+    code = f"from kiterec import compiled; print(*[compiled.chosen(size) for size in {sizes}])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+@needs_numba
+def test_numba_is_imported_when_there_were_frames_enough() -> None:
+    half = compiled.WORTH_BYTES // 2
+    assert chosen_after([half, half - 1, 1, 0]) == ["False", "False", "True", "True"]
+    assert chosen_after([0], KITEREC_COMPILED="1") == ["True"]
+    assert chosen_after([2 * half], KITEREC_COMPILED="0") == ["False"]
+
+
+def test_without_numba_nothing_is_compiled(tmp_path: Path) -> None:
+    (tmp_path / "numba.py").write_text("raise ModuleNotFoundError('numba')\n")
+    path = f"{tmp_path}:{':'.join(filter(None, sys.path))}"
+    assert chosen_after([0], KITEREC_COMPILED="1", PYTHONPATH=path) == ["False"]
+    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 2.0 or less')\n")
+    assert chosen_after([0], KITEREC_COMPILED="1", PYTHONPATH=path) == ["False"]
