@@ -11,14 +11,13 @@ from kiterec.store.folder import RecordingFolder, open_folder
 from kiterec.store.info import RecordingInfo, recording_info
 from kiterec.store.summary import summarize
 from kiterec.ticks.asof import asof
-from kiterec.ticks.bounds import Bounds
+from kiterec.ticks.bounds import Bounds, time_bounds
 from kiterec.ticks.candles import LATE, LEAD, beginning_in, candles, interval_ns
 from kiterec.ticks.depth import depth
 from kiterec.ticks.gaps import gaps
 from kiterec.ticks.instruments import InstrumentDump
 from kiterec.ticks.latency import latency
 from kiterec.ticks.missed import beyond
-from kiterec.ticks.scan import time_bounds
 from kiterec.ticks.sessions import SESSIONS
 from kiterec.ticks.shortcut import find_ticks
 from kiterec.ticks.tally import count_contents

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 import pyarrow as pa
 
+from kiterec.clock import to_ns
 from kiterec.store.transcript import read_streams, read_transcript
 from kiterec.ticks.schema import INSTANT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from kiterec.store.folder import RecordingFolder
 
 _MIRRORED: Final = {"Lt": "Gt", "LtEq": "GtEq", "Gt": "Lt", "GtEq": "LtEq", "Eq": "Eq"}
+_FIRST_NS: Final = -(1 << 63)
 _MAX: Final = (1 << 63) - 1
 
 
@@ -62,14 +65,7 @@ class Bounds:
         """
         if self._empty():
             return (batch for batch in list[pa.RecordBatch]())
-        return read_transcript(
-            folder,
-            connections=self.connections,
-            begin_ns=self.begin_ns,
-            end_ns=self.end_ns,
-            columns=columns,
-            seq_range=self._seq_range(),
-        )
+        return read_transcript(folder, columns=columns, **self._asked())
 
     def read_streams(
         self, folder: RecordingFolder, *, columns: Sequence[str], in_memory: int
@@ -77,15 +73,15 @@ class Bounds:
         """Read the transcript of each connection by itself within the bounds; errors as for `read`."""
         if self._empty():
             return {}
-        return read_streams(
-            folder,
-            connections=self.connections,
-            begin_ns=self.begin_ns,
-            end_ns=self.end_ns,
-            columns=columns,
-            seq_range=self._seq_range(),
-            in_memory=in_memory,
-        )
+        return read_streams(folder, columns=columns, in_memory=in_memory, **self._asked())
+
+    def _asked(self) -> dict[str, Any]:
+        return {
+            "connections": self.connections,
+            "begin_ns": self.begin_ns,
+            "end_ns": self.end_ns,
+            "seq_range": self._seq_range(),
+        }
 
     def _empty(self) -> bool:
         return (
@@ -98,6 +94,26 @@ class Bounds:
         if self.first_seq is None and self.end_seq is None:
             return None
         return max(0, self.first_seq or 0), _MAX if self.end_seq is None else self.end_seq
+
+
+def time_bounds(
+    begin: datetime | None, end: datetime | None, connections: Sequence[str] | None = None
+) -> Bounds:
+    """Give bounds of the times that a caller gave.
+
+    Raises:
+        ValueError: a time without zone.
+    """
+    return Bounds(
+        None if begin is None else _storable(begin),
+        None if end is None else _storable(end),
+        connections=None if connections is None else tuple(connections),
+    )
+
+
+def _storable(instant: datetime) -> int:
+    """Give nanoseconds of an instant; of one beyond the years that 64 bits reach, the last that they do."""
+    return min(max(to_ns(instant), _FIRST_NS), _MAX)
 
 
 def split_predicate(predicate: pl.Expr | None) -> list[pl.Expr]:

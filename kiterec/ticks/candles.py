@@ -10,11 +10,10 @@ import numpy as np
 import polars as pl
 
 from kiterec.clock import NS_PER_MS, NS_PER_S
-from kiterec.ticks.bounds import joined, split_predicate
+from kiterec.ticks.bounds import joined, split_predicate, time_bounds
 from kiterec.ticks.carry import Fold, in_batches
 from kiterec.ticks.lazy import lazy_table
 from kiterec.ticks.missed import is_missed, merge_presence, presence
-from kiterec.ticks.scan import time_bounds
 from kiterec.ticks.schema import INSTANT
 from kiterec.ticks.sessions import DAY_NS, SESSIONS, Calendar
 from kiterec.ticks.volume import UNKNOWN, VolumeMeter

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from polars.io.plugins import register_io_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import polars as pl
 
@@ -50,3 +50,17 @@ def lazy_table(source: Source, schema: pl.Schema, *, name: str, detail: str | No
             yield held if with_columns is None else held.select(with_columns)
 
     return register_io_source(answered, schema=schema, explain_name=name, explain_detail=detail)
+
+
+def first_rows(frames: Iterable[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:
+    """Give frames until there are enough rows; all for None."""
+    left = n_rows
+    for frame in frames:
+        if left is None:
+            yield frame
+            continue
+        if left > 0:
+            yield frame.head(left)
+        left -= frame.height
+        if left <= 0:
+            return

@@ -12,12 +12,13 @@ import pyarrow as pa
 from kiterec.errors import StorageError
 from kiterec.store.folder import CACHE_NAME, open_folder
 from kiterec.store.remote import open_source
-from kiterec.ticks.bounds import joined, split_predicate
+from kiterec.ticks.bounds import joined, split_predicate, time_bounds
 from kiterec.ticks.carry import in_batches
-from kiterec.ticks.lazy import lazy_table
-from kiterec.ticks.scan import first_rows, scan_ticks, time_bounds, tokens_of
+from kiterec.ticks.lazy import first_rows, lazy_table
+from kiterec.ticks.scan import scan_ticks
 from kiterec.ticks.schema import check_columns, tick_schema
 from kiterec.ticks.stamp import is_current, open_cache, stamp_in
+from kiterec.ticks.symbols import tokens_of
 from kiterec.wire.segments import SEGMENTS
 
 if TYPE_CHECKING:

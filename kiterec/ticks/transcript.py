@@ -9,8 +9,7 @@ import polars as pl
 
 from kiterec.store.arrays import vector
 from kiterec.ticks.bounds import find_bounds, joined, split_predicate
-from kiterec.ticks.lazy import lazy_table
-from kiterec.ticks.scan import first_rows
+from kiterec.ticks.lazy import first_rows, lazy_table
 from kiterec.ticks.schema import INSTANT, check_columns
 from kiterec.wire.transcript import Kind
 

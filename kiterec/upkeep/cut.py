@@ -13,7 +13,7 @@ from kiterec.store.folder import RecordingFolder, open_folder
 from kiterec.store.transcript import read_transcript
 from kiterec.ticks.find import find_packets
 from kiterec.ticks.kernels import read_tokens
-from kiterec.ticks.scan import tokens_of
+from kiterec.ticks.symbols import tokens_of
 from kiterec.upkeep.building import RecordingBuilder, read_instruments, source_notes
 from kiterec.upkeep.last_packets import LastPackets
 from kiterec.upkeep.passing import is_binary, passing

@@ -18,7 +18,8 @@ from kiterec.store.folder import open_folder
 from kiterec.store.transcript import read_transcript
 from kiterec.ticks.decode import decode_packets, find_in_batch
 from kiterec.ticks.kernels import read_tokens
-from kiterec.ticks.scan import TICKS_AT_ONCE, tokens_of
+from kiterec.ticks.scan import TICKS_AT_ONCE
+from kiterec.ticks.symbols import tokens_of
 from kiterec.upkeep.export_columns import ExportColumns
 from kiterec.upkeep.export_files import ArrowFile, CsvFile, DuckdbFile, ParquetFile
 from kiterec.upkeep.passing import passing

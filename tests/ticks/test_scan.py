@@ -15,6 +15,7 @@ import pytest
 import kiterec
 import kiterec.ticks.bounds
 import kiterec.ticks.decode
+import kiterec.ticks.query
 import kiterec.ticks.scan
 import kiterec.ticks.table
 from kiterec.clock import to_ns
@@ -22,8 +23,9 @@ from kiterec.errors import ManifestError, SetupError
 from kiterec.ticks.crew import crew
 from kiterec.ticks.decode import decode
 from kiterec.ticks.last_prices import last_prices
-from kiterec.ticks.scan import scan_ticks, tokens_of
+from kiterec.ticks.scan import scan_ticks
 from kiterec.ticks.schema import TICK_SCHEMA, tick_schema
+from kiterec.ticks.symbols import tokens_of
 from tests.ticks.recordings import GRID, START, TOKENS, being_written, instant, record, rows
 
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ def test_columns_are_decoded_only_when_asked(recording: Path, monkeypatch: pytes
         return decode_shares(shares, columns, *workers, **options)
 
     monkeypatch.setattr(kiterec.ticks.decode, "decode_shares", spy)  # by decode_packets
-    monkeypatch.setattr(kiterec.ticks.scan, "decode_shares", spy)
+    monkeypatch.setattr(kiterec.ticks.query, "decode_shares", spy)
     scan_ticks(recording).filter(COL("instrument_token") == TOKENS[0]).select("last_price").collect()
     assert {tuple(columns) for columns in asked} == {
         ("instrument_token",),

@@ -1,0 +1,89 @@
+"""One question about ticks: which packets are wanted before they are decoded, and which rows after that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from kiterec.ticks.bounds import joined
+from kiterec.ticks.crew import Crew
+from kiterec.ticks.decode import decode_packets, decode_shares, find_in_batch
+from kiterec.ticks.interleave import Piece, shifts
+from kiterec.ticks.kernels import read_tokens
+from kiterec.ticks.schema import COLUMNS, check_columns
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from kiterec.ticks.context import Context
+    from kiterec.ticks.find import Packets
+    from kiterec.ticks.schema import Prices
+    from kiterec.wire.segments import SegmentTable
+
+_KEYS: Final = frozenset(c.name for c in COLUMNS if c.origin in {"transcript", "token", "length"})
+"""Columns that cost little: a condition on them is decided before the fields are decoded."""
+
+_TRANSCRIPT: Final = ["seq", "received_at", "kind", "payload"]
+_WANTED: Final = "\0wanted"
+
+
+class TickQuery:
+    """Answers one query, some frames of a connection at a time."""
+
+    def __init__(
+        self,
+        with_columns: list[str] | None,
+        conditions: list[pl.Expr],
+        *,
+        schema: pl.Schema,
+        tokens: NDArray[np.uint32] | None,
+        prices: Prices,
+        segments: SegmentTable,
+    ) -> None:
+        early = [one for one in conditions if _is_early(one)]
+        late = [one for one in conditions if not _is_early(one)]
+        self._early = joined(early) if early else None
+        self._late = joined(late) if late else None
+        self._tokens = tokens
+        self._columns = check_columns(with_columns, schema)
+        self._keys = sorted({name for one in early for name in one.meta.root_names()})
+        needed = dict.fromkeys([*self._columns, *(name for one in late for name in one.meta.root_names())])
+        self._decoded = list(needed)
+        read = {"received_at"} & {*self._decoded, *self._keys}
+        self.transcript = [name for name in _TRANSCRIPT if name != "received_at" or name in read]
+        self._options: dict[str, Any] = {"prices": prices, "segments": segments}
+
+    def find(self, batch: pa.RecordBatch, *, connection: int, names: pl.Series | None) -> Piece:
+        """Give the packets of a batch of the transcript that may be wanted."""
+        packets, context = find_in_batch(batch, connection=connection, names=names)
+        if self._tokens is not None:
+            packets = packets.select(np.isin(read_tokens(packets), self._tokens))
+        return Piece(self._decide_early(packets, context), context, int(batch.column("seq")[-1].as_py()))
+
+    def decode(self, pieces: list[Piece]) -> pl.DataFrame:
+        """Give the wanted ticks of pieces in the order of the recording."""
+        shares = [(piece.packets, piece.context) for piece in pieces]
+        order = shifts(pieces) if len(pieces) > 1 else None
+        table = decode_shares(shares, self._decoded, Crew(None, 1), shifts=order, **self._options)
+        if self._late is None:
+            return table
+        # As a column: a condition without a column in it is one truth for all rows.
+        wanted = table.with_columns(self._late.fill_null(value=False).alias(_WANTED)).get_column(_WANTED)
+        return table.filter(wanted).select(self._columns)
+
+    def _decide_early(self, packets: Packets, context: Context) -> Packets:
+        """Drop the packets that a condition on their keys rules out, before their fields are decoded."""
+        if self._early is None or not len(packets):
+            return packets
+        keys = decode_packets(packets, context, self._keys, **self._options)
+        wanted = keys.select(self._early.fill_null(value=False)).to_series().to_numpy()
+        return packets if wanted.all() else packets.select(wanted)
+
+
+def _is_early(condition: pl.Expr) -> bool:
+    """Tell whether a condition can be decided before the fields are decoded."""
+    roots = condition.meta.root_names()
+    return bool(roots) and _KEYS.issuperset(roots)
