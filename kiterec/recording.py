@@ -10,12 +10,12 @@ from kiterec.errors import ManifestError
 from kiterec.store.folder import RecordingFolder, open_folder
 from kiterec.store.info import RecordingInfo, recording_info
 from kiterec.store.summary import summarize
-from kiterec.ticks.asof import asof
 from kiterec.ticks.bounds import Bounds, time_bounds
 from kiterec.ticks.candles import LATE, LEAD, beginning_in, candles, interval_ns
 from kiterec.ticks.depth import depth
 from kiterec.ticks.gaps import gaps
 from kiterec.ticks.instruments import InstrumentDump
+from kiterec.ticks.last_known import last_known
 from kiterec.ticks.latency import latency
 from kiterec.ticks.missed import beyond
 from kiterec.ticks.sessions import SESSIONS
@@ -197,11 +197,13 @@ class Recording:
     def asof(self, time: dt.datetime, symbols: Iterable[str | int] | None = None) -> pl.LazyFrame:
         """Give the last tick of each instrument that was received at or before a time.
 
+        It is sooner given with an up-to-date tick cache, and for chosen instruments.
+
         Raises:
             SetupError: as for `ticks`.
             ValueError: the time has no zone.
         """
-        return asof(self.ticks(symbols), time)
+        return last_known(self._folder, time, symbols=symbols)
 
     def latency(self, symbols: Iterable[str | int] | None = None) -> pl.LazyFrame:
         """Give received minus exchange time of each full packet; see `kiterec.ticks.latency.latency`.

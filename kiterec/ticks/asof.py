@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from kiterec.clock import to_ns
+from kiterec.ticks.bounds import time_bounds
 from kiterec.ticks.lazy import lazy_table
 from kiterec.ticks.schema import INSTANT
 
@@ -29,7 +29,7 @@ def asof(ticks: pl.LazyFrame, time: datetime) -> pl.LazyFrame:
     Raises:
         ValueError: the time has no zone.
     """
-    until = pl.lit(to_ns(time), pl.Int64()).cast(INSTANT)
+    until = pl.lit(time_bounds(None, time).end_ns, pl.Int64()).cast(INSTANT)
     known = ticks.filter(pl.col("received_at") <= until)
     place = pl.col("seq").cast(pl.UInt64) * 65_536 + pl.col("packet")
 

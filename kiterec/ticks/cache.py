@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
@@ -24,7 +24,7 @@ from kiterec.ticks.buckets import Bucket, by_token
 from kiterec.ticks.cache_file import write_ticks
 from kiterec.ticks.decode import find_in_batch
 from kiterec.ticks.kernels import read_tokens
-from kiterec.ticks.packet_rows import packet_rows
+from kiterec.ticks.packet_rows import NEEDED, packet_rows
 from kiterec.ticks.schema import tick_schema
 from kiterec.ticks.stamp import is_current, read_stamp, stamp_of
 from kiterec.ticks.token_counts import TokenCounts
@@ -32,8 +32,6 @@ from kiterec.ticks.token_counts import TokenCounts
 if TYPE_CHECKING:
     from kiterec.store.folder import RecordingFolder
     from kiterec.ticks.schema import Prices
-
-_NEEDED: Final = ["seq", "connection", "received_at", "kind", "payload"]
 
 
 def tick_cache(path: Path | str, target: Path | str | None = None, *, prices: Prices = "float") -> Path:
@@ -92,7 +90,7 @@ def write_tick_cache(path: Path | str, target: Path | str | None = None, *, pric
         tempfile.TemporaryDirectory(prefix=f".{target.name}-", suffix=".tmp", dir=target.parent) as scratch,
         FolderLock(Path(scratch)),
     ):
-        rows = (packet_rows(batch) for batch in read_transcript(folder, columns=_NEEDED))
+        rows = (packet_rows(batch) for batch in read_transcript(folder, columns=NEEDED))
         draft = Path(scratch) / target.name
         write_ticks(draft, by_token(rows, whole, Path(scratch)), folder.connections(), stamp)
         with draft.open("r+b") as written:
@@ -105,7 +103,7 @@ def write_tick_cache(path: Path | str, target: Path | str | None = None, *, pric
 def _count(folder: RecordingFolder) -> Bucket:
     """Count the packets of each instrument."""
     counts = TokenCounts()
-    for batch in read_transcript(folder, columns=_NEEDED):
+    for batch in read_transcript(folder, columns=NEEDED):
         counts.add(read_tokens(find_in_batch(batch)[0]))
     return Bucket(*counts.result())
 

@@ -35,6 +35,9 @@ PACKET_SCHEMA: Final = pa.schema(
 )
 """`connection` is a code, `received_at` in nanoseconds since the epoch."""
 
+NEEDED: Final = ["seq", "connection", "received_at", "kind", "payload"]
+"""Columns of the transcript that packets are found in."""
+
 _NUMBERS: Final = [field for field in PACKET_SCHEMA if field.name != "payload"]
 
 
@@ -45,11 +48,13 @@ def packet_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
         As `PACKET_SCHEMA`; `connection` is the code that the batch has for it.
     """
     packets, context = find_in_batch(batch)
-    tokens = read_tokens(packets)
-    order = np.argsort(tokens, kind="stable")
-    packets = packets.select(order)
+    return rows_of(packets.select(np.argsort(read_tokens(packets), kind="stable")), context)
+
+
+def rows_of(packets: Packets, context: Context) -> pa.RecordBatch:
+    """Give packets as `PACKET_SCHEMA`, in their order."""
     said = [of_frame[packets.frame] for of_frame in (context.seq, context.received_at, context.connection)]  # type: ignore[index]
-    numbers = [tokens[order], *said, packets.packet]
+    numbers = [read_tokens(packets), *said, packets.packet]
     arrays = [
         vector(column.astype(field.type.to_pandas_dtype(), copy=False))
         for column, field in zip(numbers, _NUMBERS, strict=True)

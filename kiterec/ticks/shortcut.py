@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
-from kiterec.errors import StorageError
 from kiterec.store.folder import CACHE_NAME, open_folder
-from kiterec.store.remote import open_source
 from kiterec.ticks.bounds import joined, split_predicate, time_bounds
 from kiterec.ticks.carry import in_batches
+from kiterec.ticks.current_cache import ask_cache, groups_of
 from kiterec.ticks.lazy import first_rows, lazy_table
 from kiterec.ticks.scan import scan_ticks
 from kiterec.ticks.schema import check_columns, tick_schema
-from kiterec.ticks.stamp import is_current, open_cache, stamp_in
 from kiterec.ticks.symbols import tokens_of
 from kiterec.wire.segments import SEGMENTS
 
@@ -32,8 +28,6 @@ if TYPE_CHECKING:
     from kiterec.store.folder import RecordingFolder
     from kiterec.ticks.schema import Prices
     from kiterec.wire.segments import SegmentTable
-
-logger = logging.getLogger(__name__)
 
 MAX_ROWS: Final = 1 << 19
 """What is sorted in memory, 150 MB with all columns; for more ticks the frames are read, in their order."""
@@ -97,18 +91,8 @@ def _cached(
     conditions: list[pl.Expr],
 ) -> pl.DataFrame | None:
     """Give the ticks in their order; None where the cache cannot say, or has too many."""
-    path = folder.path / CACHE_NAME
-    try:
-        # One handle for the stamp and the rows: another cache may take its name meanwhile.
-        with open_source(path) as file:
-            cache = open_cache(file, where=path)
-            if not is_current(stamp_in(cache.metadata), folder, prices):
-                return None
-            return _read(cache, tokens, tick_schema(prices), columns, conditions)
-    except (OSError, pa.ArrowException, StorageError) as error:
-        if path.exists():
-            logger.warning("tick cache unreadable, reading frames instead path=%s error=%s", path, error)
-        return None
+    schema = tick_schema(prices)
+    return ask_cache(folder, lambda cache: _read(cache, tokens, schema, columns, conditions), prices=prices)
 
 
 def _read(
@@ -120,7 +104,7 @@ def _read(
 ) -> pl.DataFrame | None:
     roots = [root for one in conditions for root in one.meta.root_names()]
     needed = list(dict.fromkeys(["instrument_token", *_ORDER, *columns, *roots]))
-    groups = _groups_of(cache.metadata, tokens)
+    groups = groups_of(cache.metadata, tokens)
     if sum(int(mask.sum()) for _, mask in _rows(cache, groups, tokens)) > MAX_ROWS:
         return None
     parts = [pl.DataFrame(schema=schema).select(needed)]
@@ -131,20 +115,6 @@ def _read(
         typed = rows.select(pl.col(name).cast(schema[name]) for name in needed)
         parts.append(typed.filter(joined(conditions)) if conditions else typed)
     return pl.concat(parts).sort(_ORDER).select(columns)
-
-
-def _groups_of(metadata: pq.FileMetaData, tokens: NDArray[np.uint32]) -> list[int]:
-    """Give the row groups that may have one of the tokens."""
-    place = metadata.schema.names.index("instrument_token")
-    found = []
-    for group in range(metadata.num_row_groups):
-        if not metadata.row_group(group).num_rows:
-            continue  # of a recording without ticks
-        span = metadata.row_group(group).column(place).statistics
-        at = np.searchsorted(tokens, span.min)
-        if at < tokens.size and tokens[at] <= span.max:
-            found.append(group)
-    return found
 
 
 def _rows(

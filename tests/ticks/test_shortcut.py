@@ -233,7 +233,6 @@ def test_candles_depth_and_views_of_instruments_use_it(recording: Path, answers:
     views = {
         "candles": lambda: rec.candles("5s", symbols=SOME),
         "depth": lambda: rec.depth(SOME),
-        "asof": lambda: rec.asof(START + timedelta(seconds=9), SOME),
         "latency": lambda: rec.latency(SOME),
     }
     with_cache = {name: view().collect() for name, view in views.items()}
