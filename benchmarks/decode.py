@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 from kiteconnect import KiteTicker
 
+from kiterec import compiled
 from kiterec.ticks.decode import decode
 from kiterec.wire.frames import join_frame
 
@@ -213,6 +214,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     arguments = parser.parse_args()
+    os.environ.setdefault(compiled.SWITCH, "1")  # from the first frame on
+    by = "Numba's loops" if compiled.chosen() else "numpy"
+    sys.stdout.write(f"decoding by {by}\n\n")
     cores = sorted(os.sched_getaffinity(0), reverse=True)
     os.sched_setaffinity(0, cores[:1])
     results = [measure(workload, rounds=arguments.rounds) for workload in WORKLOADS]

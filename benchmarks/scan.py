@@ -104,7 +104,13 @@ def forget(path: Path) -> None:
 
 def child(work: str, path: Path) -> None:
     """Do one kind of work cold, then warm; print seconds of both, CPU seconds, ticks, and peak memory."""
-    import kiterec.ticks.scan  # noqa: F401 - not to be measured
+    import kiterec.ticks.scan
+    from kiterec import compiled
+
+    os.environ.setdefault(compiled.SWITCH, "1")
+    if compiled.chosen():
+        import kiterec.ticks.column_loops
+        import kiterec.ticks.walk_loops  # noqa: F401
 
     forget(path)
     found: dict[str, float] = {}

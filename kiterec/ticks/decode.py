@@ -43,7 +43,7 @@ def decode(
     columns: Collection[str] | None = None,
     segments: SegmentTable = SEGMENTS,
     received_at: Sequence[int] | NDArray[np.int64] | None = None,
-    threads: int | None = 1,
+    threads: int | None = None,
 ) -> pl.DataFrame:
     """Decode frames into the tick table.
 
@@ -59,8 +59,9 @@ def decode(
         columns: which columns, in this order; all for None. Others are not decoded.
         segments: exchange segments with their divisors and names.
         received_at: nanoseconds since the epoch of each frame; the column is null without.
-        threads: that decode at once; None for one a core that the process may use, though no more than is
-            worth it. The table is the same. Two gain little: numpy's many short calls take turns.
+        threads: that decode at once, though no more than is worth it; None for one a core that the process
+            may use where Numba is used, and else for one: numpy's many short calls take turns, and two
+            threads gain little. The table is the same.
 
     Raises:
         TypeError: the frames are not binary.
@@ -74,7 +75,7 @@ def decode(
     times = None if received_at is None else np.asarray(received_at, np.int64)
     if times is not None and times.size != len(payloads):
         raise ValueError(f"{times.size:,} times for {len(payloads):,} frames; give one time a frame")
-    most = checked_threads(threads)
+    most = 1 if threads is None and not compiled.chosen() else checked_threads(threads)
     ranges = _share(payloads, most) if most > 1 else [slice(0, len(payloads))]
     with crew(len(ranges)) as workers:
         found = workers.each(lambda some: find_packets(payloads[some]).known(), ranges)
