@@ -1,5 +1,7 @@
 """Loops over packets as machine code that needs no interpreter, where Numba (the extra `fast`) is installed.
 
+`python -m kiterec.compiled` compiles all of them ahead, for an image or before tests.
+
 What is decorated lives in modules named `*loops`, which are imported only where `available()`. Everything
 works without, by numpy's calls: the same results, slower, and one thread at a time.
 """
@@ -10,8 +12,13 @@ import hashlib
 import importlib
 import logging
 import os
+import pkgutil
+import sys
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from kiterec.errors import SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +34,9 @@ SWITCH: Final = "KITEREC_COMPILED"
 
 WORTH_BYTES: Final = 64 << 20
 """Frames of a process before Numba is imported: to import it takes as long as numpy needs for so many."""
+
+LONG_S: Final = 1.0
+"""Whoever waited longer than this for a loop is told why."""
 
 
 class _Work:
@@ -77,11 +87,15 @@ def compiled(*types: Any) -> Callable[[Loop], Loop]:
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
     def compile_it(loop: Loop) -> Loop:
+        name, begin = loop.__qualname__, time.monotonic()
         loop.__qualname__ += f"_{_fingerprint(loop)}"
         try:
-            return cast("Loop", numba.njit(*signature, cache=True, **options)(loop))
+            made = numba.njit(*signature, cache=True, **options)(loop)
         except RuntimeError:  # there is nowhere to keep it
-            return cast("Loop", numba.njit(*signature, **options)(loop))
+            made = numba.njit(*signature, **options)(loop)
+        if (took := time.monotonic() - begin) > LONG_S:
+            logger.info("compiled loop=%s seconds=%.1f; it is kept for the next time", name, took)
+        return cast("Loop", made)
 
     return compile_it
 
@@ -119,3 +133,27 @@ def _array(dtype: DTypeLike, dimensions: int, *, readonly: bool) -> Any:
 
 def _numba() -> Any:
     return importlib.import_module("numba")
+
+
+def compile_all() -> list[str]:
+    """Compile all loops, or load them where they are kept; give the names of their modules.
+
+    Raises:
+        SetupError: Numba is not here.
+    """
+    import kiterec
+
+    if not available():
+        raise SetupError('nothing can be compiled without numba; try: pip install "kiterec[fast]"')
+    found = [module.name for module in pkgutil.walk_packages(kiterec.__path__, "kiterec.")]
+    names = [name for name in found if name.endswith("loops")]
+    for name in names:
+        importlib.import_module(name)
+    return names
+
+
+if __name__ == "__main__":
+    try:
+        sys.stderr.write(f"compiled: {', '.join(compile_all())}\n")
+    except SetupError as error:
+        sys.exit(f"error: {error}")

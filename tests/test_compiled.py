@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from kiterec import compiled
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 needs_numba = pytest.mark.skipif(not compiled.available(), reason='needs numba: pip install "kiterec[fast]"')
 
@@ -90,3 +88,27 @@ def test_without_numba_nothing_is_compiled(tmp_path: Path) -> None:
     assert chosen_after([0], KITEREC_COMPILED="1", PYTHONPATH=path) == ["False"]
     (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 2.0 or less')\n")
     assert chosen_after([0], KITEREC_COMPILED="1", PYTHONPATH=path) == ["False"]
+
+
+@needs_numba
+def test_all_loops_are_compiled_ahead() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kiterec.compiled"], stderr=subprocess.PIPE, text=True, timeout=300, check=True
+    )
+    kept = {path.stem for path in Path(compiled.__file__).parent.rglob("*loops.py")}
+    assert {name.rpartition(".")[2] for name in done.stderr.split(": ")[1].strip().split(", ")} == kept
+    assert kept
+
+
+def test_without_numba_the_extra_is_named(tmp_path: Path) -> None:
+    (tmp_path / "numba.py").write_text("raise ModuleNotFoundError('numba')\n")
+    path = f"{tmp_path}:{':'.join(filter(None, sys.path))}"
+    done = subprocess.run(
+        [sys.executable, "-m", "kiterec.compiled"],
+        env={"PYTHONPATH": path},
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, "kiterec[fast]" in done.stderr) == (1, True)
