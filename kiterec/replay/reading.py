@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 JOINED_BYTES: Final = 1 << 18
 """Small batches are put together up to this size, for each batch costs as much as hundreds of messages."""
 
+HANDED_BYTES: Final = 4 << 20
+"""Without deadlines the thread hands over so much at once, for each time costs the loop 0.1 ms."""
+
 _QUICK_S: Final = 0.005
 """Only batches that take no longer than this to make are worth waiting for."""
 
@@ -80,23 +83,50 @@ async def read_ahead(
         wire: make the WebSocket frames too; None is given otherwise.
         end_ns: only what is due before; None: all.
         place: begin there, if the timeline is `Resumable`; None: at the start.
-        hurried: tells whether messages go out as they come. Then machine code finds the packets here and not
-            in the thread, for the bytes of a message are sent next, out of this processor's cache.
+        hurried: tells whether messages go out as they come. Then a few batches are read at a time; and where
+            machine code finds the packets it does so here, for their bytes are sent next, out of this
+            processor's cache.
     """
     loop = asyncio.get_running_loop()
     batches = _read(_numbered(timeline, place), index=index, wire=wire, end_ns=end_ns, hurried=hurried)
     thread = ThreadPoolExecutor(1, thread_name_prefix="kiterec-replay-read")
-    coming = loop.run_in_executor(thread, next, batches, None)
+    coming = loop.run_in_executor(thread, _some, batches, hurried)
     try:
-        while (batch := await coming) is not None:
-            coming = loop.run_in_executor(thread, next, batches, None)
-            yield batch if index is None else batch.located(index)
+        while True:
+            some, failure = await coming
+            if some and failure is None:
+                coming = loop.run_in_executor(thread, _some, batches, hurried)
+            for batch in some:
+                yield batch if index is None else batch.located(index)
+            if failure is not None:
+                raise failure
+            if not some:
+                return
     finally:
         if not coming.cancel() and not coming.cancelled():
             coming.exception()  # nobody wants it; asyncio complains of one never looked at
         thread.submit(batches.close)
         # A read from far away may take seconds, in which heartbeats are due.
         await asyncio.to_thread(thread.shutdown)
+
+
+def _some(batches: Iterator[Read], hurried: Callable[[], bool]) -> tuple[list[Read], Exception | None]:
+    """Give the next batch, and without deadlines more that come quickly; and what went wrong after them.
+
+    None are given at the end.
+    """
+    began = time.perf_counter()
+    some: list[Read] = []
+    size = 0
+    try:
+        for batch in batches:
+            some.append(batch)
+            size += int(batch.source.payloads.nbytes)
+            if not hurried() or size >= HANDED_BYTES or time.perf_counter() - began > _QUICK_S:
+                break
+    except Exception as failure:  # noqa: BLE001 -- it is raised where what came before is sent
+        return some, failure
+    return some, None
 
 
 def _read(
@@ -142,13 +172,18 @@ def _joined(batches: Iterator[TimelineBatch]) -> Iterator[TimelineBatch]:
     together: list[TimelineBatch] = []
     size, most = 0, 1
     began = time.perf_counter()
-    for batch in batches:
-        together.append(batch)
-        size += int(batch.payloads.nbytes)
-        if size >= JOINED_BYTES or len(together) >= most or time.perf_counter() - began > _QUICK_S:
+    try:
+        for batch in batches:
+            together.append(batch)
+            size += int(batch.payloads.nbytes)
+            if size >= JOINED_BYTES or len(together) >= most or time.perf_counter() - began > _QUICK_S:
+                whole, together, size, most = _one(together), [], 0, 2 * most
+                yield whole
+            began = time.perf_counter()
+    except Exception:
+        if together:  # what came before it went wrong
             yield _one(together)
-            together, size, most = [], 0, 2 * most
-        began = time.perf_counter()
+        raise
     if together:
         yield _one(together)
 

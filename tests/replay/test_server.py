@@ -319,13 +319,16 @@ def test_a_port_in_use_is_a_plain_sentence_with_the_next_step() -> None:
     run(main())
 
 
-def test_a_timeline_that_breaks_ends_the_replay_with_its_error() -> None:
+@pytest.mark.parametrize("speed", [1, None])
+def test_a_timeline_that_breaks_ends_the_replay_with_its_error(speed: float | None) -> None:
     async def main() -> None:
         broken = CorruptPartError("part-00000.parquet does not check")
-        timeline = HandmadeTimeline([(0, 0, frame(packet(8, 256)))], fail_at_end=broken)
-        async with ReplayServer(timeline) as server, listening(server.url) as client:
+        frames = [frame(packet(8, 256, last_price=price)) for price in range(20)]
+        timeline = HandmadeTimeline([(0, 0, each) for each in frames], rows_per_batch=1, fail_at_end=broken)
+        async with ReplayServer(timeline, speed=speed) as server, listening(server.url) as client:
             await client.ask(Subscribe((256,)))
             assert await client.until_closed() == (1011, "replay failed")
+            assert client.frames == frames, "what came before it is sent"
             with pytest.raises(CorruptPartError):
                 await server.finished()
             assert server.stats().state == "failed"
