@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -81,6 +82,7 @@ def replay(
     On a terminal: space pauses, . sends the next frame, + and - change the speed, the arrows seek.
     """
     import kiterec
+    from kiterec.cli import LOST
     from kiterec.cli.replay_view import watched
     from kiterec.cli.serving import credentials_from_environment, serve
     from kiterec.replay.limits import Limits
@@ -103,6 +105,8 @@ def replay(
     pace = "as fast as it is taken" if speed is None else f"at {speed:g} times its pace"
     what = f"the recording {opened.path}, {'byte for byte, ' if exact else ''}{pace}"
     serve(server, what, hold=ending == "hold", beside=watched)
+    if server.stats().cut_off:
+        sys.exit(LOST)
 
 
 def _stretch(
