@@ -12,15 +12,17 @@ import polars as pl
 from kiterec.clock import NS_PER_MS, NS_PER_S
 from kiterec.ticks.bounds import joined, split_predicate, time_bounds
 from kiterec.ticks.carry import Fold, in_batches
-from kiterec.ticks.lazy import lazy_table
+from kiterec.ticks.lazy import first_rows, lazy_table
 from kiterec.ticks.missed import is_missed, merge_presence, presence
 from kiterec.ticks.schema import INSTANT
 from kiterec.ticks.sessions import DAY_NS, SESSIONS, Calendar
 from kiterec.ticks.volume import UNKNOWN, VolumeMeter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
+
+    from numpy.typing import NDArray
 
     from kiterec.ticks.sessions import Session
 
@@ -32,6 +34,15 @@ LEAD: Final = timedelta(minutes=5)
 
 LATE: Final = timedelta(seconds=5)
 """How long after an interval of the exchange's clock its last tick may come."""
+
+RANGES: Final = 8
+"""Of instruments; their candles are merged, and given, a range after the other: so little is there twice."""
+
+FOLD_ROWS: Final = 1 << 16
+"""Candles of a range that are gathered before it is worth to merge them."""
+
+TICKS_AT_ONCE: Final = 1 << 16
+"""Enough for vectors: in so many ticks of thousands of instruments there are nearly as many candles."""
 
 _UNITS: Final = {
     "ms": NS_PER_MS, "s": NS_PER_S, "m": 60 * NS_PER_S, "h": 3_600 * NS_PER_S, "d": DAY_NS,
@@ -104,15 +115,18 @@ def candles(
             if {"instrument_token", "segment"}.issuperset(condition.meta.root_names()):
                 wanted = wanted.filter(condition)
         maker = _CandleMaker(every_ns, by, calendar)
-        for batch in in_batches(wanted):
+        for batch in in_batches(wanted, rows=TICKS_AT_ONCE):
             maker.add(batch)
-        found = maker.candles(schema, gaps)
-        if predicate is not None:
-            found = found.filter(joined(split_predicate(predicate)))
-        found = found if n_rows is None else found.head(n_rows)
-        yield found if with_columns is None else found.select(with_columns)
+        for found in first_rows(_filtered(maker.candles(schema, gaps), predicate), n_rows):
+            yield found if with_columns is None else found.select(with_columns)
 
     return lazy_table(source, schema, name="KITEREC CANDLES")
+
+
+def _filtered(tables: Iterable[pl.DataFrame], predicate: pl.Expr | None) -> Iterator[pl.DataFrame]:
+    conditions = split_predicate(predicate)
+    for table in tables:
+        yield table.filter(joined(conditions)) if conditions else table
 
 
 def beginning_in(made: pl.LazyFrame, begin: datetime | None, end: datetime | None) -> pl.LazyFrame:
@@ -179,7 +193,8 @@ class _CandleMaker:
         self._by = by
         self._calendar = calendar
         self._volume = VolumeMeter()
-        self._parts = Fold(_merge)
+        self._edges: NDArray[np.uint32] | None = None
+        self._parts = [Fold(_merge, rows=FOLD_ROWS) for _ in range(RANGES)]
         self._heard = Fold(merge_presence)
 
     def add(self, ticks: pl.DataFrame) -> None:
@@ -203,7 +218,7 @@ class _CandleMaker:
         )
         step_known = pl.col("step").filter(pl.col("step") != UNKNOWN)
         price = pl.col("last_price")
-        self._parts.add(
+        self._keep(
             table.group_by(_KEYS, maintain_order=True).agg(
                 pl.col("segment", "end").first(),
                 price.first().alias("open"), price.max().alias("high"),
@@ -216,16 +231,30 @@ class _CandleMaker:
         )  # fmt: skip
         self._heard.add(presence(ticks))
 
-    def candles(self, schema: pl.Schema, gaps: pl.DataFrame | None) -> pl.DataFrame:
-        """Give the candles of all the ticks."""
-        found, heard = self._parts.result(), self._heard.result()
-        if found is None or heard is None:
-            return pl.DataFrame(schema=schema)
-        found = found.sort("instrument_token", "begin", "session")
-        complete = pl.lit(None, pl.Boolean()) if gaps is None else ~self._missed(found, gaps, heard)
-        return found.with_columns(complete.alias("complete")).select(
-            pl.col(name).cast(kind) for name, kind in schema.items()
-        )
+    def _keep(self, made: pl.DataFrame) -> None:
+        """Put the candles of a batch to those of their range of instruments."""
+        tokens = made["instrument_token"].to_numpy()
+        if self._edges is None:
+            every = np.unique(tokens)
+            self._edges = every[[every.size * number // RANGES for number in range(1, RANGES)]]
+        owner = np.searchsorted(self._edges, tokens, side="right")
+        for number, parts in enumerate(self._parts):
+            mine = made.filter(owner == number)
+            if mine.height:
+                parts.add(mine)
+
+    def candles(self, schema: pl.Schema, gaps: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
+        """Give the candles of all the ticks, those of some instruments at a time, and forget them."""
+        heard = self._heard.result()
+        while self._parts:
+            found = self._parts.pop(0).result()
+            if found is None or heard is None:
+                continue
+            found = found.sort("instrument_token", "begin", "session")
+            complete = pl.lit(None, pl.Boolean()) if gaps is None else ~self._missed(found, gaps, heard)
+            yield found.with_columns(complete.alias("complete")).select(
+                pl.col(name).cast(kind) for name, kind in schema.items()
+            )
 
     def _missed(self, found: pl.DataFrame, gaps: pl.DataFrame, heard: pl.DataFrame) -> pl.Series:
         """Tell which candles a gap overlaps."""
@@ -236,7 +265,9 @@ class _CandleMaker:
             pl.min_horizontal(pl.col("begin").cast(pl.Int64), "since").alias("begin"),
             pl.col("end").cast(pl.Int64) + late_ns,
         )
-        return is_missed(stretches, gaps, heard)
+        first, last = found["instrument_token"][0], found["instrument_token"][-1]
+        mine = heard.filter(pl.col("instrument_token").is_between(first, last))
+        return is_missed(stretches, gaps, mine)
 
 
 def _merge(parts: pl.DataFrame) -> pl.DataFrame:

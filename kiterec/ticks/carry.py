@@ -99,12 +99,17 @@ class Carry:
 class Fold:
     """Gathers the tables that batches give, merged whenever they have grown to twice what was left."""
 
-    def __init__(self, merge: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
-        """Merge gives a smaller table of the same columns; merging again changes nothing."""
+    def __init__(self, merge: Callable[[pl.DataFrame], pl.DataFrame], *, rows: int | None = None) -> None:
+        """Take what merges tables, and how many rows are worth it.
+
+        Args:
+            merge: gives a smaller table of the same columns; merging again changes nothing.
+            rows: that are gathered at least; None for half a million.
+        """
         self._merge = merge
         self._parts: list[pl.DataFrame] = []
         self._rows = 0
-        self._limit = _FOLD_ROWS
+        self._least = self._limit = rows or _FOLD_ROWS
 
     def add(self, part: pl.DataFrame) -> None:
         """Take the table of a batch; those of earlier batches come first."""
@@ -120,5 +125,5 @@ class Fold:
         if len(self._parts) > 1:
             self._parts = [self._merge(pl.concat(self._parts))]
         self._rows = self._parts[0].height
-        self._limit = max(_FOLD_ROWS, 2 * self._rows)
+        self._limit = max(self._least, 2 * self._rows)
         return self._parts[0]

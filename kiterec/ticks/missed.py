@@ -16,8 +16,8 @@ MISSED_SCHEMA: Final = pl.Schema({"connection": pl.String(), "begin": INSTANT, "
 
 _ALWAYS: Final = -(1 << 62), 1 << 62
 
-_PAIRS: Final = 1 << 20
-"""Gaps times instruments that are judged at once."""
+_PAIRS: Final = 1 << 18
+"""Gaps times instruments, on each of their connections, that are judged at once."""
 
 
 def presence(ticks: pl.DataFrame) -> pl.DataFrame:
@@ -70,7 +70,8 @@ def is_missed(stretches: pl.DataFrame, gaps: pl.DataFrame, heard: pl.DataFrame) 
     numbered = stretches.select("instrument_token", "begin", "end").with_row_index()
     tokens = heard["instrument_token"].unique().sort()
     # Many gaps of many instruments do not fit the memory, so only some instruments are judged at once.
-    at_once = max(1, _PAIRS // max(1, ends.height))
+    of_each = ends.height * heard.height // max(1, tokens.len())
+    at_once = max(1, _PAIRS // max(1, of_each))
     parts = []
     for first in range(0, tokens.len(), at_once):
         some = tokens.slice(first, at_once).implode()

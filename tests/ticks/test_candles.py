@@ -151,7 +151,9 @@ def test_a_script_has_what_candles_can_stumble_over(script: Script) -> None:
 def test_the_size_of_batches_changes_nothing(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     script = market_script(5, instruments=12, duration_s=60)
     whole = candles(script.ticks(), "7s", gaps=script.gap_table()).collect()
-    monkeypatch.setattr(carry, "ROWS_AT_ONCE", rows)
+    monkeypatch.setattr("kiterec.ticks.candles.TICKS_AT_ONCE", rows)
+    monkeypatch.setattr("kiterec.ticks.candles.FOLD_ROWS", 3 * rows)
+    monkeypatch.setattr("kiterec.ticks.candles.RANGES", 1 + rows % 5)
     monkeypatch.setattr(carry, "_FOLD_ROWS", 3 * rows)
     assert candles(script.ticks(), "7s", gaps=script.gap_table()).collect().equals(whole)
 
