@@ -8,10 +8,10 @@ Source:
 from __future__ import annotations
 
 import struct
-import zlib
 from typing import Final, NamedTuple
 
 from kiterec.errors import CorruptPartError
+from kiterec.store.checksum import crc32
 
 MARKER: Final = b"\xff\xff\xff\xff"
 MAX_METADATA_BYTES: Final = 64 << 10
@@ -104,10 +104,10 @@ def checksum_place(head: memoryview) -> int:
 def checksum(data: memoryview, envelope: Envelope, header_crc: int) -> int:
     """Give the message's crc32, its own eight digits read as zeros, continued from the header's."""
     if envelope.checksum_at is None:
-        return zlib.crc32(data[envelope.start : envelope.end], header_crc)
-    crc = zlib.crc32(data[envelope.start : envelope.checksum_at], header_crc)
-    crc = zlib.crc32(NO_CHECKSUM, crc)
-    return zlib.crc32(data[envelope.checksum_at + 8 : envelope.end], crc)
+        return crc32(data[envelope.start : envelope.end], header_crc)
+    crc = crc32(data[envelope.start : envelope.checksum_at], header_crc)
+    crc = crc32(NO_CHECKSUM, crc)
+    return crc32(data[envelope.checksum_at + 8 : envelope.end], crc)
 
 
 def _read_message_table(metadata: memoryview) -> tuple[int, int, dict[str, str], int | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 
 from kiterec.errors import StorageError
 from kiterec.store.arrays import blobs, integers
+from kiterec.store.checksum import crc32
 from kiterec.store.envelope import NO_CHECKSUM, checksum_place, read_envelope
 from kiterec.store.files import FILES, Files
 from kiterec.store.schema import FORMAT, KIND_CODES, KINDS, TRANSCRIPT_SCHEMA
@@ -84,7 +84,7 @@ class BatchEncoder:
         schema = read_envelope(memoryview(head))
         dictionary = read_envelope(memoryview(head), schema.end)
         self.header = head[: dictionary.end]
-        self.header_crc = zlib.crc32(self.header)
+        self.header_crc = crc32(self.header)
 
     def encode(self, batch: pa.RecordBatch, *, first_seq: int, last_seq: int) -> list[Any]:
         """Give the batch's message as buffers, with its range of `seq` and the checksum of all its bytes."""
@@ -100,9 +100,9 @@ class BatchEncoder:
         while len(head) < 8 or len(head) < 8 + int.from_bytes(head[4:8], "little"):
             head += chunks.pop(0)
         at = checksum_place(memoryview(head))
-        crc = zlib.crc32(head, self.header_crc)
+        crc = crc32(head, self.header_crc)
         for chunk in chunks:
-            crc = zlib.crc32(chunk, crc)
+            crc = crc32(chunk, crc)
         head[at : at + 8] = b"%08x" % crc
         return [head, *chunks]
 

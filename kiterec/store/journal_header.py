@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
 from kiterec.errors import ManifestError
+from kiterec.store.checksum import crc32
 from kiterec.store.envelope import DICTIONARY, SCHEMA, BrokenMessageError, read_envelope
 from kiterec.store.journal import BatchEncoder
 from kiterec.store.schema import FORMAT, KINDS, TRANSCRIPT_SCHEMA
@@ -31,7 +31,7 @@ class Header:
     _kinds: pa.Array | None = None
 
     def __post_init__(self) -> None:
-        self.crc = zlib.crc32(self.content)
+        self.crc = crc32(self.content)
 
     @property
     def end(self) -> int:

@@ -7,12 +7,12 @@ the end of the file. Altered bytes there may make a reader of Parquet take gigab
 from __future__ import annotations
 
 import struct
-import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 import msgspec
 
 from kiterec.errors import CorruptPartError
+from kiterec.store.checksum import crc32
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ class UnreadablePartError(CorruptPartError):
 def guard(groups: Sequence[RowGroup], footer: bytes) -> bytes:
     """Give the block that goes before a footer (with its length and magic)."""
     said = msgspec.json.encode(groups)
-    return said + _TAIL.pack(zlib.crc32(said), len(said), zlib.crc32(footer), MAGIC)
+    return said + _TAIL.pack(crc32(said), len(said), crc32(footer), MAGIC)
 
 
 def guard_footer(file: BinaryIO) -> None:
@@ -108,7 +108,7 @@ def read_guard(source: Any, *, where: Path, max_bytes: int = _MAX_BYTES) -> list
     if own != MAGIC or said_bytes > _MAX_BYTES or said_at < 0:
         raise UnreadablePartError(where, "its footer has no guard")
     said = _read(source, said_at, footer_at - _TAIL.size)
-    if zlib.crc32(said) != said_crc or zlib.crc32(_read(source, footer_at, size)) != footer_crc:
+    if crc32(said) != said_crc or crc32(_read(source, footer_at, size)) != footer_crc:
         raise UnreadablePartError(where, "its footer was altered")
     try:
         return msgspec.json.decode(said, type=list[RowGroup])
@@ -122,7 +122,7 @@ def check_bytes(source: Any, group: RowGroup, *, where: Path) -> None:
     Raises:
         UnreadablePartError: they are not.
     """
-    crc = zlib.crc32(source.read_at(group.end - group.begin, group.begin))
+    crc = crc32(source.read_at(group.end - group.begin, group.begin))
     if crc != group.crc32:
         raise UnreadablePartError(
             where,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kiterec.errors import StorageError
+from kiterec.store.checksum import crc32
 from kiterec.store.files import FILES, Files, storage_errors
 from kiterec.store.part_guard import RowGroup, UnreadablePartError, check_bytes, guard, read_guard
 from kiterec.store.remote import is_remote, open_source
@@ -103,7 +103,7 @@ class _Output:
             self.failure = error  # Arrow wraps what is raised here; the caller wants the original
             raise
         self.sha256.update(chunk)
-        self.crc32 = zlib.crc32(chunk, self.crc32)
+        self.crc32 = crc32(chunk, self.crc32)
         self.size += size
         return size
 

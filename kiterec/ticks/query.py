@@ -27,6 +27,8 @@ _KEYS: Final = frozenset(c.name for c in COLUMNS if c.origin in {"transcript", "
 """Columns that cost little: a condition on them is decided before the fields are decoded."""
 
 _TRANSCRIPT: Final = ["seq", "received_at", "kind", "payload"]
+FEW_COLUMNS: Final = 6
+
 _WANTED: Final = "\0wanted"
 
 
@@ -53,6 +55,7 @@ class TickQuery:
         needed = dict.fromkeys([*self._columns, *(name for one in late for name in one.meta.root_names())])
         self._decoded = list(needed)
         read = {"received_at"} & {*self._decoded, *self._keys}
+        self.is_wide = len(self._decoded) > FEW_COLUMNS
         self.transcript = [name for name in _TRANSCRIPT if name != "received_at" or name in read]
         self._options: dict[str, Any] = {"prices": prices, "segments": segments}
 

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 TICKS_AT_ONCE: Final = 1 << 15
 """Ticks that are decoded at a time, of all connections together: 8 MB with all columns."""
 
+MORE_OF_FEW_COLUMNS: Final = 2
+"""Times as many ticks of a few columns are decoded at a time."""
+
 PAYLOAD_AT_ONCE: Final = 8 << 20
 """Bytes of frames that are decompressed at a time, of all connections together."""
 
@@ -127,20 +130,20 @@ def _answers(
     """Read the connections, find their packets, merge and decode them, each thread what is next."""
     streams = _streams(bounds, folder, query.transcript)
     names = None if None in streams else pl.Series(list(streams), dtype=pl.Categorical())
-    ticks = max(1, TICKS_AT_ONCE // max(1, len(streams)))
+    ticks = TICKS_AT_ONCE if query.is_wide else TICKS_AT_ONCE * MORE_OF_FEW_COLUMNS
     with crew(checked_threads(threads)) as workers, ExitStack() as opened:
         pieces = []
         for code, stream in enumerate(streams.values()):
             opened.callback(stream.close)
             ahead = workers.ahead(
                 stream,
-                partial(_split, ticks=ticks),
+                partial(_split, ticks=max(1, ticks // len(streams))),
                 partial(query.find, connection=code, names=names),
                 frees_interpreter=compiled.chosen(),
             )
             opened.callback(ahead.close)
             pieces.append(ahead)
-        decoded = workers.one_ahead(interleave(pieces, packets=TICKS_AT_ONCE // 2), query.decode)
+        decoded = workers.one_ahead(interleave(pieces, packets=ticks // 2), query.decode)
         opened.callback(decoded.close)
         yield from (table for table in decoded if table.height)
 
