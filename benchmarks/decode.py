@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FRAMES = 24
 PACKETS = 500
 SEED = 7
-MORE_FRAMES = 6
+MORE_FRAMES = 24
 """So many times the frames are decoded at once where cores are compared."""
 
 WORKLOADS: dict[str, tuple[list[int], float]] = {

@@ -71,10 +71,11 @@ class Crew:
         self.size = size
 
     def each(self, work: Callable[[From], To], parts: Sequence[From]) -> list[To]:
-        """Do all parts at once and give what came of them."""
+        """Do all parts at once, the first in the caller's thread, and give what came of them."""
         if self._pool is None or len(parts) < 2:
             return [work(part) for part in parts]
-        return list(self._pool.map(work, parts))
+        others = [self._pool.submit(work, part) for part in parts[1:]]
+        return [work(parts[0]), *(other.result() for other in others)]
 
     def ahead(
         self,

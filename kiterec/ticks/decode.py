@@ -14,7 +14,7 @@ from kiterec.store.packet_count import declared_packets
 from kiterec.ticks import kernels, looped
 from kiterec.ticks.columns import lengths_in
 from kiterec.ticks.context import Context
-from kiterec.ticks.crew import Crew, checked_threads, crew
+from kiterec.ticks.crew import checked_threads, crew
 from kiterec.ticks.find import Packets, find_packets
 from kiterec.ticks.inputs import as_arrow
 from kiterec.ticks.kernels import read_tokens
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from kiterec.ticks.schema import Prices
     from kiterec.wire.segments import SegmentTable
 
-PACKETS_OF_A_THREAD: Final = 1 << 14
-"""To decode fewer takes about as long as to start a thread."""
+PACKETS_OF_A_THREAD: Final = 1 << 16
+"""To decode fewer takes not much longer than to start a thread and to make columns."""
 
 
 def decode(
@@ -50,7 +50,7 @@ def decode(
     Shape:
         One row a packet, in the order of the frames and of the packets in them. `seq` is the frame's
         position in the input; `connection` is null. What is no whole packet of a known length gives no
-        row; `kiterec.ticks.find.find_packets(array).problems()` lists it.
+        row; `kiterec.ticks.find.find_packets(array).problems()` lists it. Columns have a chunk a thread.
 
     Args:
         frames: a list of bytes, a Polars series or an Arrow array of binary; None is an empty frame.
@@ -77,17 +77,16 @@ def decode(
         raise ValueError(f"{times.size:,} times for {len(payloads):,} frames; give one time a frame")
     most = 1 if threads is None and not compiled.chosen() else checked_threads(threads)
     ranges = _share(payloads, most) if most > 1 else [slice(0, len(payloads))]
+
+    def decode_some(some: slice) -> pl.DataFrame:
+        seq = np.arange(some.start, some.stop, dtype=np.uint64)
+        context = Context(seq, None if times is None else times[some])
+        packets = find_packets(payloads[some]).known()
+        return decode_packets(packets, context, asked, prices=prices, segments=segments)
+
     with crew(len(ranges)) as workers:
-        found = workers.each(lambda some: find_packets(payloads[some]).known(), ranges)
-        contexts = [
-            Context(
-                np.arange(some.start, some.stop, dtype=np.uint64),
-                None if times is None else times[some],
-            )
-            for some in ranges
-        ]
-        shares = list(zip(found, contexts, strict=True))
-        return decode_shares(shares, asked, workers, prices=prices, segments=segments)
+        tables = workers.each(decode_some, ranges)
+    return tables[0] if len(tables) == 1 else pl.concat(tables, rechunk=False)
 
 
 def _share(payloads: pa.Array, threads: int) -> list[slice]:
@@ -164,26 +163,22 @@ def decode_packets(
     segments: SegmentTable = SEGMENTS,
 ) -> pl.DataFrame:
     """Decode packets of known lengths into these columns, in this order."""
-    return decode_shares([(packets, context)], columns, Crew(None, 1), prices=prices, segments=segments)
+    return decode_shares([(packets, context)], columns, prices=prices, segments=segments)
 
 
 def decode_shares(
     shares: Sequence[tuple[Packets, Context]],
     columns: Sequence[str],
-    workers: Crew,
     *,
     prices: Prices = "float",
     segments: SegmentTable = SEGMENTS,
     shifts: Sequence[NDArray[np.int64]] | None = None,
 ) -> pl.DataFrame:
-    """Decode packets of known lengths that come in shares, a thread each, into one table.
-
-    Each thread writes the rows of its own share, so it does not matter who is done first.
+    """Decode packets of known lengths of several arrays into one table.
 
     Args:
         shares: packets and what is known of their frames: of all the same, with the same connections.
         columns: which, in this order.
-        workers: who does it.
         prices: as for `decode`.
         segments: as for `decode`.
         shifts: of each share, by how many rows the packets of each frame move from their place in the
@@ -195,19 +190,15 @@ def decode_shares(
     plan = make_plan(wanted, present, shares[0][1].known(), prices)
     arrays = allocate(plan, int(bounds[-1]))
     by_loop = compiled.chosen()
-
-    def write(number: int) -> None:
-        packets, context = shares[number]
+    for number, (packets, context) in enumerate(shares):
         if by_loop:
             shift = bounds[number : number + 1] if shifts is None else shifts[number]
             looped.write_rows(arrays, shift, packets, context, table.divisors)
         else:
             rows = slice(int(bounds[number]), int(bounds[number + 1]))
             kernels.write_rows(arrays, rows, packets, context, table.divisors)
-
-    workers.each(write, range(len(shares)))
     made = build_table(columns, arrays, shares[0][1], prices=prices, segments=segments)
     if shifts is None or by_loop:
         return made
-    rows = [shift[it.frame] + np.arange(len(it)) for (it, _), shift in zip(shares, shifts, strict=True)]
-    return in_places(made, np.concatenate(rows))
+    places = [shift[it.frame] + np.arange(len(it)) for (it, _), shift in zip(shares, shifts, strict=True)]
+    return in_places(made, np.concatenate(places))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from kiterec.ticks.bounds import joined
-from kiterec.ticks.crew import Crew
 from kiterec.ticks.decode import decode_packets, decode_shares, find_in_batch
 from kiterec.ticks.interleave import Piece, shifts
 from kiterec.ticks.kernels import read_tokens
@@ -70,7 +69,7 @@ class TickQuery:
         """Give the wanted ticks of pieces in the order of the recording."""
         shares = [(piece.packets, piece.context) for piece in pieces]
         order = shifts(pieces) if len(pieces) > 1 else None
-        table = decode_shares(shares, self._decoded, Crew(None, 1), shifts=order, **self._options)
+        table = decode_shares(shares, self._decoded, shifts=order, **self._options)
         if self._late is None:
             return table
         # As a column: a condition without a column in it is one truth for all rows.
