@@ -22,7 +22,7 @@ class RangedFile:
         self._errors = errors
         self._size: int = file.size()
         self._at = 0
-        self._held = (0, b"")
+        self._held: tuple[int, bytes | memoryview] = (0, b"")
         begin = max(0, self._size - TAIL_BYTES)
         self._tail = (begin, file.read_at(self._size - begin, begin))
 
@@ -45,7 +45,9 @@ class RangedFile:
         if self._cut(self._tail, begin, end) is None:
             self._held = (0, b"")  # the old one goes first: one of them is enough in memory
             with self._errors():
-                self._held = (begin, self._file.read_at(end - begin, begin))
+                self._file.seek(begin)
+                # Arrow uses the memory of the one before again: fresh pages cost as much as the reading.
+                self._held = (begin, memoryview(self._file.read_buffer(end - begin)))
 
     def read_at(self, size: int, at: int) -> bytes | memoryview:
         """Give some bytes, without a copy where they are in memory; fewer at the end of the file."""
@@ -87,7 +89,7 @@ class RangedFile:
             self._file.close()
 
     @staticmethod
-    def _cut(held: tuple[int, bytes], begin: int, end: int) -> bytes | memoryview | None:
+    def _cut(held: tuple[int, bytes | memoryview], begin: int, end: int) -> bytes | memoryview | None:
         """Give a range out of one that is in memory; None: it is not all in it."""
         first, content = held
         if begin < first or end > first + len(content) or begin >= end:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,11 +25,13 @@ class Piece:
         packets: in order of their frames.
         context: of the frames; every one has a `seq`.
         last_seq: what comes later of the same connection has a greater one.
+        held_bytes: of the frames that it keeps in memory, however few of their packets it has.
     """
 
     packets: Packets
     context: Context
     last_seq: int
+    held_bytes: int
 
     def until(self, last_seq: int) -> tuple[Piece, Piece | None]:
         """Give the packets of frames up to a `seq`, and what is behind them; None if nothing can be."""
@@ -38,10 +40,10 @@ class Piece:
         frames = np.searchsorted(_seqs(self), np.uint64(last_seq), side="right")
         rows = int(np.searchsorted(self.packets.frame, frames))
         head, rest = (self.packets.select(some) for some in (slice(0, rows), slice(rows, None)))
-        return Piece(head, self.context, last_seq), Piece(rest, self.context, self.last_seq)
+        return replace(self, packets=head, last_seq=last_seq), replace(self, packets=rest)
 
 
-def interleave(streams: Iterable[Iterator[Piece]], *, packets: int) -> Iterator[list[Piece]]:
+def interleave(streams: Iterable[Iterator[Piece]], *, packets: int, held_bytes: int) -> Iterator[list[Piece]]:
     """Merge streams, one a connection, that are each in order of `seq`.
 
     Gives pieces that have packets and come before all that is still to come; `shifts` tells their order.
@@ -49,6 +51,7 @@ def interleave(streams: Iterable[Iterator[Piece]], *, packets: int) -> Iterator[
     Args:
         streams: of pieces.
         packets: about so many are given at a time, fewer at the end.
+        held_bytes: or fewer, when the frames of all that waits are as long as this together.
     """
     live = [_Stream(stream, deque()) for stream in streams]
     while True:
@@ -56,7 +59,11 @@ def interleave(streams: Iterable[Iterator[Piece]], *, packets: int) -> Iterator[
         if not live:
             return
         slowest = min(live, key=_Stream.last_seq)
-        while sum(stream.ready(slowest.last_seq()) for stream in live) < packets and slowest.read():
+        while (
+            sum(stream.ready(slowest.last_seq()) for stream in live) < packets
+            and sum(stream.held_bytes() for stream in live) < held_bytes
+            and slowest.read()
+        ):
             slowest = min(live, key=_Stream.last_seq)
         last_seq = slowest.last_seq()
         if taken := [piece for stream in live for piece in stream.take(last_seq)]:
@@ -84,6 +91,10 @@ class _Stream:
     def ready(self, last_seq: int) -> int:
         """Give the packets of the pieces that are wholly within a `seq`."""
         return sum(len(piece.packets) for piece in self.waiting if piece.last_seq <= last_seq)
+
+    def held_bytes(self) -> int:
+        """Give the bytes of frames that wait."""
+        return sum(piece.held_bytes for piece in self.waiting)
 
     def take(self, last_seq: int) -> Iterator[Piece]:
         """Take what is up to a `seq`."""

@@ -63,7 +63,9 @@ class TickQuery:
         packets, context = find_in_batch(batch, connection=connection, names=names)
         if self._tokens is not None:
             packets = packets.select(np.isin(read_tokens(packets), self._tokens))
-        return Piece(self._decide_early(packets, context), context, int(batch.column("seq")[-1].as_py()))
+        wanted = self._decide_early(packets, context)
+        held_bytes = int(packets.frame_size.sum())
+        return Piece(wanted, context, int(batch.column("seq")[-1].as_py()), held_bytes)
 
     def decode(self, pieces: list[Piece]) -> pl.DataFrame:
         """Give the wanted ticks of pieces in the order of the recording."""

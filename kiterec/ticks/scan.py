@@ -37,11 +37,12 @@ if TYPE_CHECKING:
 TICKS_AT_ONCE: Final = 1 << 15
 """Ticks that are decoded at a time, of all connections together: 8 MB with all columns."""
 
-MORE_OF_FEW_COLUMNS: Final = 2
-"""Times as many ticks of a few columns are decoded at a time."""
-
 PAYLOAD_AT_ONCE: Final = 8 << 20
 """Bytes of frames that are decompressed at a time, of all connections together."""
+
+TICKS_OF_FEW_COLUMNS: Final = 4 * TICKS_AT_ONCE
+PAYLOAD_OF_FEW_COLUMNS: Final = 2 * PAYLOAD_AT_ONCE
+"""The same for a table that is narrow: each piece costs calls, whatever its size."""
 
 LONG_FRAME: Final = 16 << 10
 """Mean bytes of a payload from which on the ticks of connections are merged and not their frames."""
@@ -128,9 +129,12 @@ def _answers(
     query: TickQuery, bounds: Bounds, folder: RecordingFolder, threads: int | None
 ) -> Iterator[pl.DataFrame]:
     """Read the connections, find their packets, merge and decode them, each thread what is next."""
-    streams = _streams(bounds, folder, query.transcript)
+    wide = query.is_wide
+    ticks, payload = (
+        (TICKS_AT_ONCE, PAYLOAD_AT_ONCE) if wide else (TICKS_OF_FEW_COLUMNS, PAYLOAD_OF_FEW_COLUMNS)
+    )
+    streams = _streams(bounds, folder, query.transcript, in_memory=payload)
     names = None if None in streams else pl.Series(list(streams), dtype=pl.Categorical())
-    ticks = TICKS_AT_ONCE if query.is_wide else TICKS_AT_ONCE * MORE_OF_FEW_COLUMNS
     with crew(checked_threads(threads)) as workers, ExitStack() as opened:
         pieces = []
         for code, stream in enumerate(streams.values()):
@@ -143,20 +147,20 @@ def _answers(
             )
             opened.callback(ahead.close)
             pieces.append(ahead)
-        decoded = workers.one_ahead(interleave(pieces, packets=ticks // 2), query.decode)
+        decoded = workers.one_ahead(interleave(pieces, packets=ticks // 2, held_bytes=payload), query.decode)
         opened.callback(decoded.close)
         yield from (table for table in decoded if table.height)
 
 
 def _streams(
-    bounds: Bounds, folder: RecordingFolder, columns: Sequence[str]
+    bounds: Bounds, folder: RecordingFolder, columns: Sequence[str], *, in_memory: int
 ) -> dict[str | None, Generator[pa.RecordBatch]]:
     """Read each connection by itself, or all merged (as None) where that costs less than merging ticks."""
     held = [part.counts for part in folder.manifest().parts]
     mean = sum(one.payload_bytes for one in held) / max(1, sum(one.rows for one in held))
     if mean < LONG_FRAME:
         return {None: bounds.read(folder, columns=["connection", *columns])}
-    return dict(bounds.read_streams(folder, columns=columns, in_memory=PAYLOAD_AT_ONCE).items())
+    return dict(bounds.read_streams(folder, columns=columns, in_memory=in_memory).items())
 
 
 def _split(batch: pa.RecordBatch, *, ticks: int) -> Iterator[pa.RecordBatch]:

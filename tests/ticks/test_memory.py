@@ -42,6 +42,16 @@ def work(path):
     return counts.collect(engine="streaming").item(0, "seq")
 """
 
+ONE_INSTRUMENT = """
+from kiterec.ticks import scan
+
+def work(path):
+    ticks = scan.scan_ticks(path)
+    token = ticks.head(1).select("instrument_token").collect().item()
+    chosen = ticks.filter(pl.col("instrument_token") == token)
+    return chosen.select("last_price", "seq").collect(engine="streaming").height
+"""
+
 RAW = """
 import kiterec
 
@@ -131,6 +141,9 @@ def test_a_recording_ten_times_the_budget_is_read_within_it(tmp_path: Path) -> N
     ticks, added = growth(SCAN.format(long_frame=0), small, path)
     assert ticks == frames * PACKETS
     assert added < BUDGET, f"{added >> 20} MiB for a recording of {RECORDING >> 20} MiB"
+    ticks, added = growth(ONE_INSTRUMENT, small, path)
+    assert ticks == frames, "each frame has another packet of every instrument"
+    assert added < BUDGET, f"{added >> 20} MiB for one instrument of {RECORDING >> 20} MiB"
     read, added = growth(RAW, small, path)
     assert read == frames * len(frame)
     assert added < BUDGET, f"{added >> 20} MiB for the frames and gaps of {RECORDING >> 20} MiB"

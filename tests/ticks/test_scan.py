@@ -256,6 +256,7 @@ def test_threads_pieces_and_ways_of_merging_give_the_same_table(
     monkeypatch.setattr(kiterec.ticks.table, "LONG_RUN", long_run)
     for size in (7, 200):
         monkeypatch.setattr(kiterec.ticks.scan, "TICKS_AT_ONCE", size)
+        monkeypatch.setattr(kiterec.ticks.scan, "TICKS_OF_FEW_COLUMNS", size)
         for engine in ("in-memory", "streaming"):
             assert scan_ticks(recording, threads=threads).collect(engine=engine).equals(everything)
 
@@ -263,6 +264,7 @@ def test_threads_pieces_and_ways_of_merging_give_the_same_table(
 def test_a_scan_that_is_left_ends_its_threads(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kiterec.ticks.scan, "LONG_FRAME", 0)
     monkeypatch.setattr(kiterec.ticks.scan, "TICKS_AT_ONCE", 7)
+    monkeypatch.setattr(kiterec.ticks.scan, "TICKS_OF_FEW_COLUMNS", 7)
     for threads in (1, 2):
         assert scan_ticks(recording, threads=threads).head(3).collect().height == 3
         deadline = time.monotonic() + DEADLINE_S
