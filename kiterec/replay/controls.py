@@ -139,10 +139,11 @@ class ReplayControls:
             transcripts=self._audience.digests(),
         )
 
-    async def _measure(self) -> None:
-        """Find out when the timeline was, how long it is, and whether it is worth machine code."""
+    async def _measure(self, *, finds_packets: bool) -> None:
+        """Find out when the timeline was, how long it is, and whether its packets are worth machine code."""
         timeline = self._timeline
-        await asyncio.to_thread(engine.load_for, timeline)
+        if finds_packets:
+            await asyncio.to_thread(engine.load_for, timeline)
         if isinstance(timeline, Dated):
             self._start_ns = await asyncio.to_thread(lambda: timeline.start_ns)
         if isinstance(timeline, Measured):

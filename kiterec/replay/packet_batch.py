@@ -96,7 +96,8 @@ def locate_packets(
     if runs is not None:
         data, _, _ = binary_buffers(payloads)
         return _batch(data, *runs, intact=intact, slots=slots)
-    found = find_packets(payloads, binary=binary)
+    # Numba's import in the middle of a replay would keep what is due waiting.
+    found = find_packets(payloads, binary=binary, by_loop=False)
     intact[found.bad_frames] = False
     found = found.known()
     return _batch(found.data, found.frame, found.offset, found.length, intact=intact, slots=slots)

@@ -15,6 +15,7 @@ from kiterec.replay import engine
 from kiterec.replay.packet_batch import PacketBatch, locate_packets
 from kiterec.replay.timeline import Resumable, TimelineBatch, TimelineKind
 from kiterec.replay.wire_frames import WireRows, wire_rows
+from kiterec.store.arrays import vector
 from kiterec.ticks.find import binary_buffers
 from kiterec.wire.frames import HEADER_BYTES
 
@@ -218,7 +219,7 @@ def _without_heartbeats(batch: TimelineBatch) -> TimelineBatch:
 
 def _rows(batch: TimelineBatch, rows: slice | np.ndarray[tuple[int], np.dtype[np.int64]]) -> TimelineBatch:
     payloads = batch.payloads
-    taken = payloads[rows] if isinstance(rows, slice) else payloads.take(pa.array(rows))
+    taken = payloads[rows] if isinstance(rows, slice) else payloads.take(vector(rows))
     return TimelineBatch(
         due_ns=batch.due_ns[rows],
         connection=batch.connection[rows],

@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pyarrow as pa
 
 from kiterec.clock import ist
 from kiterec.errors import ReplayError
 from kiterec.replay.timeline import TimelineBatch, TimelineKind
+from kiterec.store.arrays import vector
 from kiterec.store.folder import open_folder
 from kiterec.store.transcript import read_transcript
 from kiterec.ticks.find import binary_buffers
@@ -21,6 +21,8 @@ from kiterec.wire.transcript import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    import pyarrow as pa
 
     from kiterec.replay.timeline import InstrumentUniverse
 
@@ -165,7 +167,7 @@ class RecordedTimeline:
         rows = np.flatnonzero((kind >= 0) & (connection >= 0))
         payloads = batch.column("payload")
         if len(rows) != batch.num_rows:
-            payloads = payloads.take(pa.array(rows))
+            payloads = payloads.take(vector(rows))
         return TimelineBatch(
             due_ns=due_ns[rows],
             connection=connection[rows],

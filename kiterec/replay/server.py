@@ -208,7 +208,7 @@ class ReplayServer(ReplayControls):
         instant = Instant(self._timeline, market=self._market, tally=self._tally, rebased=self._rebased)
         twin = RestTwin(instant, admission=self._admission, instruments_csv=csv)
         self._door.pages = Pages(csv, twin=twin if self._rest else None)
-        await self._measure()
+        await self._measure(finds_packets=self._market is not None)
         self._door.greeting = await asyncio.to_thread(greeting_of, self._timeline, csv)
         served = self._rebased or self._timeline
         if self._market is not None and (universe := served.universe) is not None:

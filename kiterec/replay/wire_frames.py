@@ -74,7 +74,9 @@ class SmallRows:
     __slots__ = ("_begin", "_data")
 
     def __init__(self, payloads: Payloads) -> None:
-        joined = pc.binary_join_element_wise(_heads(payloads), payloads, pa.scalar(b"", payloads.type))
+        # Not `pa.scalar`, which loads pandas where it is installed.
+        nothing = pa.Array.from_buffers(payloads.type, 1, [None, pa.py_buffer(bytes(16)), pa.py_buffer(b"")])
+        joined = pc.binary_join_element_wise(_heads(payloads), payloads, nothing[0])
         data, start, size = binary_buffers(joined)
         self._data = memoryview(data.data)
         self._begin = np.zeros(len(size) + 1, np.int64)

@@ -94,7 +94,9 @@ class Packets:
                 yield PacketProblem(frame, problem.offset, problem.reason)
 
 
-def find_packets(payloads: Any, *, binary: NDArray[np.bool_] | None = None) -> Packets:
+def find_packets(
+    payloads: Any, *, binary: NDArray[np.bool_] | None = None, by_loop: bool | None = None
+) -> Packets:
     """Find every whole packet of every frame.
 
     Null and heartbeats hold no packets.
@@ -102,6 +104,7 @@ def find_packets(payloads: Any, *, binary: NDArray[np.bool_] | None = None) -> P
     Args:
         payloads: a BinaryArray or LargeBinaryArray, one element a frame; may be a slice.
         binary: which elements are frames; the others are passed over.
+        by_loop: go by machine code, or not; None: where Numba is worth its import, which takes a while.
 
     Raises:
         TypeError: an array of another type.
@@ -110,9 +113,9 @@ def find_packets(payloads: Any, *, binary: NDArray[np.bool_] | None = None) -> P
     data, start, size = binary_buffers(payloads)
     if binary is not None:
         size = np.where(binary, size, 0)
-    found, bad = (
-        _by_loop(data, start, size) if compiled.chosen(int(size.sum())) else _by_numpy(data, start, size)
-    )
+    if by_loop is None:
+        by_loop = compiled.chosen(int(size.sum()))
+    found, bad = _by_loop(data, start, size) if by_loop else _by_numpy(data, start, size)
     return Packets(found.frame, found.packet, found.offset, found.length, data, start, size, bad)
 
 
@@ -172,7 +175,8 @@ def binary_buffers(payloads: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64],
     bound = np.frombuffer(offsets, width, len(payloads) + 1, payloads.offset * width.itemsize)
     start = bound[:-1].astype(np.int64)
     size = np.diff(bound).astype(np.int64)
-    if bound[0] < 0 or bound[-1] > data.size or size.min() < 0:
+    # Each bound is looked at, for a difference of two that are far outside may wrap and seem right.
+    if bound.min() < 0 or bound.max() > data.size or size.min() < 0:
         raise ValueError(f"elements lie outside the {data.size:,} bytes of their array: it is damaged")
     if payloads.null_count:
         size[payloads.is_null().to_numpy(zero_copy_only=False)] = 0

@@ -126,3 +126,12 @@ def test_an_array_whose_offsets_leave_its_bytes_is_refused() -> None:
     damaged = pa.Array.from_buffers(pa.binary(), 2, [None, bounds, pa.py_buffer(bytes(12))])
     with pytest.raises(ValueError, match="outside the 12 bytes"):
         find_packets(damaged)
+
+
+@pytest.mark.parametrize(("kind", "width"), [(pa.binary(), np.int32), (pa.large_binary(), np.int64)])
+def test_offsets_whose_differences_wrap_are_refused(kind: pa.DataType, width: type[np.signedinteger]) -> None:
+    # The first frame seems to be of 2 GiB: nothing would keep a loop of machine code inside the 12 bytes.
+    bounds = pa.py_buffer(np.array([0, np.iinfo(width).max, -2, 12], width))
+    damaged = pa.Array.from_buffers(kind, 3, [None, bounds, pa.py_buffer(b"\xff" * 12)])
+    with pytest.raises(ValueError, match="outside the 12 bytes"):
+        find_packets(damaged, binary=np.array([True, False, False]))

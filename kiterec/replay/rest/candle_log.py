@@ -9,6 +9,7 @@ import polars as pl
 
 from kiterec.clock import NS_PER_S, SYSTEM_CLOCK
 from kiterec.replay.timeline import TimelineKind
+from kiterec.store.arrays import blobs
 from kiterec.ticks.candles import candles
 from kiterec.ticks.carry import Fold
 from kiterec.ticks.context import Context
@@ -105,7 +106,7 @@ class CandleLog:
         self._read_seq = -1
         self._last_seq = _NO_END
         self._candles = Fold(_merge)
-        self._last = decode([], columns=_COLUMNS)
+        self._last = decode(blobs([]), columns=_COLUMNS)
 
     def _chunk(self, until_ns: int, start_ns: int) -> pl.DataFrame | None:
         """Give the next ticks up to a place; None when there are no more."""
