@@ -198,7 +198,7 @@ class Outlet:
             await self._settled()
 
     async def taken_at_last(self) -> None:
-        """Wait until the client has taken everything, as long as it goes on taking."""
+        """Wait until the client has taken everything; one that takes nothing for too long is cut off."""
         taken = asyncio.create_task(self._wire.taken(), name=f"kiterec-replay-last-{self.name}")
         before, untaken = None, self._wire.untaken_bytes()
         try:
@@ -207,6 +207,8 @@ class Outlet:
                 before, untaken = untaken, self._wire.untaken_bytes()
         finally:
             taken.cancel()
+        if untaken and not (taken.done() or self.gone):
+            self.cut_off(f"nothing read for {self._limits.stall_s:g} s at the end, {untaken:,} bytes unread")
 
     def cut_off(self, why: str) -> None:
         """End the connection of a client that does not read."""

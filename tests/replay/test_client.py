@@ -99,6 +99,20 @@ def test_a_client_that_takes_nothing_while_it_is_waited_for_is_cut_off() -> None
     run(main())
 
 
+def test_a_client_that_takes_nothing_at_the_end_is_cut_off_and_one_that_has_all_is_not() -> None:
+    async def main() -> None:
+        wire = HandWire()
+        outlet, tally = outlet_on(wire)
+        await outlet.taken_at_last()  # it answers nothing, but has all
+        assert (wire.closed, tally.cut_off) == (None, [])
+        outlet.transmit(bytes(1000))
+        await outlet.taken_at_last()
+        assert tally.cut_off == ["client-1: nothing read for 0.05 s at the end, 1,000 bytes unread"]
+        assert wire.closed is not None
+
+    run(main())
+
+
 @pytest.mark.parametrize("bounds", [{"connections": 0}, {"stall_s": 0}, {"unread_bytes": 1000}])
 def test_impossible_bounds_are_refused(bounds: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(bounds))):
