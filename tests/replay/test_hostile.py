@@ -362,13 +362,16 @@ def test_requests_of_a_megabyte_are_read_to_the_limit_and_no_further() -> None:
     run(main())
 
 
-def test_slow_readers_cost_no_more_memory_than_their_bound() -> None:
+@pytest.mark.parametrize("speed", [1.0, None])
+def test_slow_readers_cost_no_more_memory_than_their_bound(speed: float | None) -> None:
     """What one deaf client costs, seen by tracemalloc: its bound and the transport's copies of it."""
     limits = Limits(unread_bytes=8 << 20, stall_s=1)
 
     async def main() -> None:
         async with (
-            ReplayServer(heavy(frames=300, every_ms=2), limits=limits, wait_for_clients=2) as server,
+            ReplayServer(
+                heavy(frames=300, every_ms=2), speed=speed, limits=limits, wait_for_clients=2
+            ) as server,
             listening(server.url) as good,
         ):
             await good.want(Mode.FULL, TOKENS[0])
