@@ -25,7 +25,7 @@ class Piece:
         packets: in order of their frames.
         context: of the frames; every one has a `seq`.
         last_seq: what comes later of the same connection has a greater one.
-        held_bytes: of the frames that it keeps in memory, however few of their packets it has.
+        held_bytes: of the rows that it keeps in memory, however few of their packets it has.
     """
 
     packets: Packets
@@ -51,7 +51,7 @@ def interleave(streams: Iterable[Iterator[Piece]], *, packets: int, held_bytes: 
     Args:
         streams: of pieces.
         packets: about so many are given at a time, fewer at the end.
-        held_bytes: or fewer, when the frames of all that waits are as long as this together.
+        held_bytes: or fewer, when the rows of all that waits are as long as this together.
     """
     live = [_Stream(stream, deque()) for stream in streams]
     while True:

@@ -64,8 +64,8 @@ class TickQuery:
         if self._tokens is not None:
             packets = packets.select(np.isin(read_tokens(packets), self._tokens))
         wanted = self._decide_early(packets, context)
-        held_bytes = int(packets.frame_size.sum())
-        return Piece(wanted, context, int(batch.column("seq")[-1].as_py()), held_bytes)
+        # Not of the frames alone: texts and what is known of each row are kept with them.
+        return Piece(wanted, context, int(batch.column("seq")[-1].as_py()), batch.nbytes)
 
     def decode(self, pieces: list[Piece]) -> pl.DataFrame:
         """Give the wanted ticks of pieces in the order of the recording."""

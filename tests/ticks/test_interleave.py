@@ -1,0 +1,110 @@
+"""Pieces of connections come in the order of the recording, each packet once, and few of them wait."""
+
+from __future__ import annotations
+
+import random
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from kiterec.ticks.context import Context
+from kiterec.ticks.find import find_packets
+from kiterec.ticks.interleave import Piece, interleave, shifts
+from kiterec.ticks.query import TickQuery
+from kiterec.ticks.schema import tick_schema
+from kiterec.wire.segments import SEGMENTS
+from tests.ticks.frames import join
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKETS_OF_A_FRAME = 50
+FRAME_BYTES = 2 + PACKETS_OF_A_FRAME * 10
+
+
+def piece(seqs: list[int], wanted: list[int]) -> Piece:
+    """Give a piece of frames, of each of which so many packets are wanted."""
+    frames = [
+        join([seq.to_bytes(4, "big") + bytes([0, 0, 0, n]) for n in range(PACKETS_OF_A_FRAME)])
+        for seq in seqs
+    ]
+    packets = find_packets(pa.array(frames, pa.binary()))
+    chosen = packets.select(packets.packet < np.array(wanted)[packets.frame])
+    return Piece(chosen, Context(np.array(seqs, np.uint64)), seqs[-1], held_bytes=len(seqs) * FRAME_BYTES)
+
+
+def ordered(pieces: list[Piece]) -> list[tuple[int, int]]:
+    """Give the seq and the number of each packet, in the order that the shifts say."""
+    rows: dict[int, tuple[int, int]] = {}
+    for one, shift in zip(pieces, shifts(pieces), strict=True):
+        seqs: Any = one.context.seq
+        for row, (frame, number) in enumerate(
+            zip(one.packets.frame.tolist(), one.packets.packet.tolist(), strict=True)
+        ):
+            rows[row + int(shift[frame])] = int(seqs[frame]), number
+    assert sorted(rows) == list(range(sum(len(one.packets) for one in pieces)))
+    return [rows[row] for row in range(len(rows))]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_packet_comes_once_in_its_order(seed: int) -> None:
+    rng = random.Random(seed)
+    lanes: list[list[int]] = [[] for _ in range(rng.randrange(1, 5))]
+    speaking, expected = 0, []
+    wanted: dict[int, int] = {}
+    for seq in range(300):
+        # One connection speaks for long, another is silent, or ends early.
+        speaking = rng.randrange(len(lanes)) if rng.random() < rng.choice([0.05, 0.9]) else speaking
+        lanes[speaking].append(seq)
+        wanted[seq] = rng.choice([0, 0, 1, PACKETS_OF_A_FRAME])
+        expected += [(seq, number) for number in range(wanted[seq])]
+
+    def stream(seqs: list[int]) -> Iterator[Piece]:
+        while seqs:
+            some, seqs = seqs[: (cut := rng.randrange(1, 9))], seqs[cut:]
+            yield piece(some, [wanted[seq] for seq in some])
+
+    merged = interleave(
+        [stream(lane) for lane in lanes],
+        packets=rng.choice([1, 100, 100_000]),
+        held_bytes=rng.choice([1, 5_000, 1 << 30]),
+    )
+    assert [row for taken in merged for row in ordered(taken)] == expected, f"seed {seed}"
+
+
+@pytest.mark.parametrize("wanted", [0, 1])
+def test_frames_of_which_little_is_wanted_do_not_pile_up(wanted: int) -> None:
+    """A piece keeps all bytes that it was found in."""
+    made: list[weakref.ref[Any]] = []
+    most = 0
+
+    def stream(first: int) -> Iterator[Piece]:
+        nonlocal most
+        for seq in range(first, 1_000, 2):
+            one = piece([seq], [wanted])
+            made.append(weakref.ref(one.packets.data))
+            most = max(most, sum(each() is not None for each in made))
+            yield one
+
+    merged = interleave([stream(0), stream(1)], packets=10_000, held_bytes=20 * FRAME_BYTES)
+    rows = [row for taken in merged for row in ordered(taken)]
+    assert rows == [(seq, 0) for seq in range(1_000) if wanted]
+    assert most <= 60
+
+
+def test_a_piece_counts_all_rows_that_it_keeps_texts_too() -> None:
+    text = b'{"type":"order"}' * 100
+    batch = pa.record_batch(
+        {
+            "connection": pa.array(["main-0"] * 50).dictionary_encode(),
+            "seq": pa.array(range(50), pa.uint64()),
+            "kind": pa.array(["text"] * 50).dictionary_encode(),
+            "payload": pa.array([text] * 50, pa.binary()),
+        }
+    )
+    query = TickQuery(["seq"], [], schema=tick_schema(), tokens=None, prices="float", segments=SEGMENTS)
+    found = query.find(batch, connection=0, names=None)
+    assert (len(found.packets), found.held_bytes > 50 * len(text)) == (0, True)
