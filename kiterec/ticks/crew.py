@@ -107,7 +107,11 @@ class Crew:
         work: Callable[[To], Any],
         worker: ThreadPoolExecutor | None,
     ) -> Generator[Any]:
+        reader = 0
+
         def read() -> list[Any] | None:
+            nonlocal reader
+            reader = threading.get_ident()
             if (some := next(source, None)) is None:
                 return None
             return [work(piece) if worker is None else worker.submit(work, piece) for piece in split(some)]
@@ -120,7 +124,9 @@ class Crew:
                 for piece in done:
                     yield piece if worker is None else piece.result()
         finally:
-            reading.cancel() or reading.exception()
+            # The thread that reads may be the one that drops this; it would wait for itself.
+            if not reading.cancel() and reader != threading.get_ident():
+                reading.exception()
             for piece in done or () if worker is not None else ():
                 piece.cancel()
 

@@ -212,6 +212,29 @@ def test_a_scan_may_be_dropped_in_one_of_its_own_threads(frees_interpreter: bool
         pools[place].submit(left.close).result(DEADLINE_S)
 
 
+def test_a_scan_may_be_dropped_by_the_thread_that_reads_it() -> None:
+    """What a predicate asks Polars while a piece is found may drop the very scan that finds it."""
+    left: list[Generator[int]] = []
+    dropped = threading.Event()
+
+    def work(one: int) -> int:
+        if one:
+            assert waits.wait(DEADLINE_S)
+            left.pop().close()
+            dropped.set()
+        return one
+
+    def scan() -> Generator[int]:
+        with crew(2) as workers:
+            yield from workers.ahead(iter(range(2)), lambda one: [one], work, frees_interpreter=True)
+
+    waits = threading.Event()
+    left.append(scan())
+    assert next(left[0]) == 0
+    waits.set()
+    assert dropped.wait(DEADLINE_S), "it waits for itself"
+
+
 def test_int_prices_have_their_own_schema(recording: Path) -> None:
     lazy = scan_ticks(recording, prices="int")
     assert lazy.collect_schema() == tick_schema("int")
