@@ -15,7 +15,7 @@ from kiterec.ticks import kernels, looped
 from kiterec.ticks.columns import lengths_in
 from kiterec.ticks.context import Context
 from kiterec.ticks.crew import checked_threads, crew
-from kiterec.ticks.find import Packets, find_packets
+from kiterec.ticks.find import Packets, binary_buffers, find_packets
 from kiterec.ticks.inputs import as_arrow
 from kiterec.ticks.kernels import read_tokens
 from kiterec.ticks.plan import allocate, make_plan
@@ -90,7 +90,12 @@ def decode(
 
 
 def _share(payloads: pa.Array, threads: int) -> list[slice]:
-    """Cut frames into ranges of about as many packets, one a thread; fewer where it is not worth one."""
+    """Cut frames into ranges of about as many packets, one a thread; fewer where it is not worth one.
+
+    Raises:
+        ValueError: an array whose elements lie outside its bytes.
+    """
+    binary_buffers(payloads)
     declared = np.cumsum(declared_packets(payloads))
     packets = int(declared[-1]) if declared.size else 0
     shares = max(1, min(threads, packets // PACKETS_OF_A_THREAD))

@@ -60,4 +60,4 @@ def _jobs(arrays: TickArrays) -> NDArray[np.int64]:
 
 
 def _given(numbers: NDArray[Any] | None, kind: type[Any]) -> NDArray[Any]:
-    return np.empty(0, kind) if numbers is None else np.ascontiguousarray(numbers, kind)
+    return np.empty(0, kind) if numbers is None else np.require(numbers, kind, ["C", "A"])

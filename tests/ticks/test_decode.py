@@ -241,6 +241,15 @@ def test_threads_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch, threads: i
             assert 1 < chunks <= threads, "a chunk for each thread that had frames"
 
 
+def test_times_may_lie_in_memory_as_they_like() -> None:
+    frames = [join([bytes(184)])] * 4
+    apart = np.arange(8, dtype=">i8")[::2]
+    askew = np.frombuffer(b"\0" + np.arange(0, 8, 2).tobytes(), np.int64, offset=1)
+    assert not askew.flags.aligned
+    for times in (apart, askew):
+        assert decode(frames, received_at=times)["received_at"].cast(pl.Int64).to_list() == [0, 2, 4, 6]
+
+
 def test_no_thread_is_too_few() -> None:
     with pytest.raises(ValueError, match="0 threads cannot work; give 1 or more"):
         decode([], threads=0)

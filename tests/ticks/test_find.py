@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kiterec.ticks.decode import decode
 from kiterec.ticks.find import Packets, find_packets
 from kiterec.wire.frames import scan_frame
 from tests.ticks.frames import LENGTHS, any_frames, join, random_frame
@@ -135,3 +136,5 @@ def test_offsets_whose_differences_wrap_are_refused(kind: pa.DataType, width: ty
     damaged = pa.Array.from_buffers(kind, 3, [None, bounds, pa.py_buffer(b"\xff" * 12)])
     with pytest.raises(ValueError, match="outside the 12 bytes"):
         find_packets(damaged, binary=np.array([True, False, False]))
+    with pytest.raises(ValueError, match="outside the 12 bytes"):
+        decode(damaged, threads=2)
