@@ -61,23 +61,25 @@ def available() -> bool:
     if os.environ.get(SWITCH) == "0":
         return False
     try:
-        _numba()
+        numba = _numba()
     except ModuleNotFoundError:
         return False
-    except ImportError as error:  # such as a numpy that is newer than it knows
+    except (ImportError, AttributeError, OSError) as error:  # a numpy that is too new, a library that is gone
         logger.warning('numba is not used, it cannot be imported: %s; try "pip install -U numba"', error)
         return False
-    return True
+    return not numba.config.DISABLE_JIT  # the interpreter would take minutes for what numpy does in a second
 
 
 def compiled(*types: Any) -> Callable[[Loop], Loop]:
     """Compile a loop; it holds no lock of the interpreter while it runs.
 
     The machine code is kept beside the source, or in the user's cache where that is read-only: the next
-    process does not wait for the compiler.
+    process does not wait for the compiler. Where it cannot be kept (a full disk, a file there that a crash
+    has torn), it is made for this process.
 
     Args:
-        types: of the arguments, `reads` and `writes` for arrays; none: whatever the compiled caller gives.
+        types: of the arguments, `reads` and `writes` for arrays; none: whatever the compiled caller gives,
+            of which it becomes a part.
     """
     import numpy as np
 
@@ -89,12 +91,16 @@ def compiled(*types: Any) -> Callable[[Loop], Loop]:
     def compile_it(loop: Loop) -> Loop:
         name, begin = loop.__qualname__, time.monotonic()
         loop.__qualname__ += f"_{_fingerprint(loop)}"
+        if not types:
+            return cast("Loop", numba.njit(**options)(loop))
+        kept = "it is kept for the next time"
         try:
             made = numba.njit(*signature, cache=True, **options)(loop)
-        except RuntimeError:  # there is nowhere to keep it
+        except Exception as error:  # noqa: BLE001 -- whatever a torn file lets pickle raise
+            kept = f"it cannot be kept: {type(error).__name__}: {error}"
             made = numba.njit(*signature, **options)(loop)
         if (took := time.monotonic() - begin) > LONG_S:
-            logger.info("compiled loop=%s seconds=%.1f; it is kept for the next time", name, took)
+            logger.info("compiled loop=%s seconds=%.1f; %s", name, took, kept)
         return cast("Loop", made)
 
     return compile_it

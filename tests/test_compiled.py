@@ -60,6 +60,40 @@ def test_an_array_that_cannot_be_written_to_is_read(monkeypatch: pytest.MonkeyPa
     assert summed(numbers) == summed(fixed) == 6
 
 
+TORN = """
+import errno, logging, sys
+from numba.core.caching import IndexDataCacheFile
+
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+if sys.argv[1:] == ["full"]:
+    IndexDataCacheFile._save_data = full
+import some_loops
+print(some_loops.twice(1))
+"""
+
+
+@needs_numba
+def test_a_full_disk_or_a_torn_file_of_machine_code_disturbs_nobody(tmp_path: Path) -> None:
+    (tmp_path / "some_loops.py").write_text(LOOPS.format(constants="numbers_of_loops"))
+    (tmp_path / "numbers_of_loops.py").write_text("FACTOR = 3\n")
+
+    def twice(*how: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", TORN, *how],
+            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        return done.stdout.strip() or done.stderr
+
+    assert twice("full") == "9"
+    assert twice() == "9"
+    for kind in ("*.nbc", "*.nbi"):
+        (kept,) = tmp_path.rglob(kind)
+        kept.write_bytes(b"")
+        assert twice() == "9", kind
+
+
 def chosen_after(sizes: list[int], **environment: str) -> list[str]:
     """Give what a process chooses, for frames of these sizes one after the other."""
     code = f"from kiterec import compiled; print(*[compiled.chosen(size) for size in {sizes}])"
@@ -80,14 +114,16 @@ def test_numba_is_imported_when_there_were_frames_enough() -> None:
     assert chosen_after([half, half - 1, 1, 0]) == ["False", "False", "True", "True"]
     assert chosen_after([0], KITEREC_COMPILED="1") == ["True"]
     assert chosen_after([2 * half], KITEREC_COMPILED="0") == ["False"]
+    assert chosen_after([0], KITEREC_COMPILED="1", NUMBA_DISABLE_JIT="1") == ["False"]
 
 
 def test_without_numba_nothing_is_compiled(tmp_path: Path) -> None:
     (tmp_path / "numba.py").write_text("raise ModuleNotFoundError('numba')\n")
     path = f"{tmp_path}:{':'.join(filter(None, sys.path))}"
     assert chosen_after([0], KITEREC_COMPILED="1", PYTHONPATH=path) == ["False"]
-    (tmp_path / "numba.py").write_text("raise ImportError('Numba needs NumPy 2.0 or less')\n")
-    assert chosen_after([0], KITEREC_COMPILED="1", PYTHONPATH=path) == ["False"]
+    for error in ("ImportError('Numba needs NumPy 2.0 or less')", "OSError('libllvmlite.so: cannot open')"):
+        (tmp_path / "numba.py").write_text(f"raise {error}\n")
+        assert chosen_after([0], KITEREC_COMPILED="1", PYTHONPATH=path) == ["False"]
 
 
 @needs_numba
