@@ -104,9 +104,9 @@ def _find(
 def _windows(folder: RecordingFolder, end_ns: int | None) -> Iterator[tuple[int, int]]:
     """Give ranges of `seq`, the last ones first, that together have all rows received before an instant."""
     parts = folder.manifest().parts
-    sealed = max((1 + part.last_seq for part in parts), default=0)
-    yield sealed, _END  # what is being written, and what the manifest does not list yet
     end = max((1 + part.last_seq for part in parts if end_ns is None or part.begin_ns < end_ns), default=0)
+    # What is being written, and what the manifest does not list yet, may lie between the parts of others.
+    yield end, _END
     size = FIRST_WINDOW
     while end > 0:
         yield max(0, end - size), end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -12,6 +13,7 @@ from polars.testing import assert_frame_equal
 
 import kiterec
 from kiterec.clock import to_ns
+from kiterec.store.options import StoreOptions
 from kiterec.store.transcript import read_transcript
 from kiterec.ticks import last_known as module
 from kiterec.ticks.asof import asof
@@ -22,12 +24,13 @@ from kiterec.wire.transcript import Kind, Row
 from tests.ticks.recordings import START, TOKENS, being_written, instant, record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ENDS = [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
 SILENT, NEVER = 1_001, 9_999
 HOURS = 6
+DEADLINE_S = 60
 BUSY = [5_000 + number for number in range(12)]
 
 
@@ -80,6 +83,13 @@ def rows_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(module, "read_transcript", watched)
     return read
+
+
+def holds(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    deadline = monotonic() + DEADLINE_S
+    while not condition():
+        assert monotonic() < deadline, f"it does not hold after {DEADLINE_S} s"
 
 
 def check(path: Path, time: datetime, symbols: list[int] | None = None) -> pl.DataFrame:
@@ -148,11 +158,27 @@ def test_a_recording_being_written_is_read_up_to_its_last_whole_batch(tmp_path: 
         assert lazy.collect().height == 0
         for connection, row in silent_rows():
             writer.append(connection, row)
-        writer.close()
-        assert lazy.collect().height == len(BUSY) + 2
+        holds(lambda: lazy.collect().height == len(BUSY) + 2)
+        assert kiterec.open(writer.path).manifest.parts == []
     assert_frame_equal(
         lazy.collect(), asof(scan_ticks(writer.path), ENDS[1]).collect(), categorical_as_str=True
     )
+
+
+def test_rows_of_a_journal_between_the_parts_of_another_connection_are_read(tmp_path: Path) -> None:
+    def row(second: int, first: int, packets: int) -> Row:
+        at = to_ns(START + timedelta(seconds=second))
+        payload = join_frame([ltp(first + number, second) for number in range(packets)])
+        return Row(at, at, Kind.BINARY, payload)
+
+    with being_written(tmp_path, options=StoreOptions(part_bytes=2_000)) as writer:
+        writer.append("main-0", row(0, 1_000, 300))
+        holds(lambda: len(kiterec.open(writer.path).manifest.parts) == 1)
+        writer.append("main-1", row(20, SILENT, 1))
+        writer.append("main-0", row(30, 1_000, 300))
+        holds(lambda: len(kiterec.open(writer.path).manifest.parts) == 2)
+        found = check(writer.path, START + timedelta(seconds=25))
+        assert found.filter(pl.col("instrument_token") == SILENT)["seq"].to_list() == [1]
 
 
 def test_a_time_without_zone_is_refused(mixed: Path) -> None:
