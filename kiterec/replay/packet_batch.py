@@ -11,8 +11,7 @@ from kiterec.replay import engine
 from kiterec.replay.instrument_index import NO_SLOTS, UNKNOWN, find_positions, hash_shift
 from kiterec.replay.packet_runs import find_runs
 from kiterec.ticks.find import binary_buffers, find_packets
-from kiterec.ticks.walks import KNOWN_LENGTHS, read_words
-from kiterec.wire.frames import HEADER_BYTES
+from kiterec.ticks.walks import KNOWN_LENGTHS, most_packets
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -109,9 +108,7 @@ def _by_loop(
     data, start, size = binary_buffers(payloads)
     if binary is not None:
         size = np.where(binary, size, 0)
-    framed = np.flatnonzero(size >= HEADER_BYTES)
-    # Memory that no packet is written to is never touched.
-    most = int(np.minimum(read_words(data, start[framed]), size[framed] // HEADER_BYTES - 1).sum())
+    most = most_packets(data, start, size)
     message, offset, length = (np.empty(most, np.int64) for _ in range(3))
     token, instrument = np.empty(most, np.uint32), np.empty(most, np.int32)
     begin, intact = np.empty(len(size) + 1, np.int64), np.empty(len(size), np.bool_)

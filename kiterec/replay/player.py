@@ -71,7 +71,7 @@ class Player:
             The row before which it stopped, and the place that somebody asked for; None: it is over.
         """
         due_ns = batch.source.due_ns
-        losses = self._losses(batch.source)
+        ends_lost = self._ends_lost(batch.source)
         while begin < len(due_ns):
             if self._lockstep is not None:
                 await self._lockstep.settle()
@@ -81,10 +81,9 @@ class Player:
             if (target := self._transport.take_target()) is not None:
                 return begin, target
             end = self._end(batch, begin, prepared if late_ns <= LATE_NS else None)
-            end = next((row + 1 for row in losses if begin <= row < end), end)
             self._send(batch, begin, end)
             self._note_lateness(int(due_ns[begin]))
-            if end - 1 in losses:
+            if ends_lost and end == len(due_ns):
                 self._audience.lose(batch, end - 1)
             begin = end
             await self._wait_for_readers(late_ns)
@@ -97,12 +96,11 @@ class Player:
         if end > begin:
             self._tally.position_ns, self._tally.seq = batch.due_ns(end - 1), batch.seq(end - 1)
 
-    def _losses(self, batch: TimelineBatch) -> list[int]:
-        """Give the rows at which a connection was lost that wanted to live."""
-        if not self._disconnects:
-            return []
-        rows = np.flatnonzero(batch.kind == TimelineKind.DISCONNECT).tolist()
-        return [row for row in rows if not read_lifecycle(batch.payloads[row].as_py()).get("wanted")]
+    def _ends_lost(self, batch: TimelineBatch) -> bool:
+        """Tell whether a connection was lost at the end of a batch that wanted to live; each loss ends one."""
+        if not self._disconnects or batch.kind[-1] != TimelineKind.DISCONNECT:
+            return False
+        return not read_lifecycle(batch.payloads[-1].as_py()).get("wanted")
 
     def _skip_idle(self, due_ns: int) -> None:
         limit, pace = self._skip_idle_ns, self._transport.pace

@@ -11,7 +11,7 @@ import pyarrow as pa
 from kiterec import compiled
 from kiterec.ticks.chains import walk_frames
 from kiterec.ticks.runs import walk_runs
-from kiterec.ticks.walks import KNOWN_LENGTHS, Found, Walk, read_words
+from kiterec.ticks.walks import KNOWN_LENGTHS, Found, Walk, most_packets, read_words
 from kiterec.wire.frames import HEADER_BYTES, scan_frame
 
 if TYPE_CHECKING:
@@ -125,9 +125,7 @@ def _by_loop(
     """Find the packets one after the other, as machine code; give the bad frames too."""
     from kiterec.ticks.walk_loops import walk_packets
 
-    framed = np.flatnonzero(size >= HEADER_BYTES)
-    # Memory that no packet is written to is never touched.
-    most = int(np.minimum(read_words(data, start[framed]), size[framed] // HEADER_BYTES - 1).sum())
+    most = most_packets(data, start, size)
     found = Found(*(np.empty(most, np.int64) for _ in range(4)))
     bad = np.empty(size.size, np.bool_)
     held = walk_packets(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from kiterec.wire.frames import HEADER_BYTES
 from kiterec.wire.packets import LAYOUTS
 
 if TYPE_CHECKING:
@@ -73,6 +74,15 @@ def read_words(data: NDArray[np.uint8], offset: NDArray[np.int64]) -> NDArray[np
     """Give the big-endian uint16 at each offset."""
     # Two gathers of bytes are faster than one of words that are not aligned.
     return (data[offset].astype(np.int64) << 8) | data[offset + 1]
+
+
+def most_packets(data: NDArray[np.uint8], start: NDArray[np.int64], size: NDArray[np.int64]) -> int:
+    """Give how many packets frames can hold: as many as they declare, and have room for.
+
+    Arrays may be as long: memory that nothing is written to is never touched.
+    """
+    framed = np.flatnonzero(size >= HEADER_BYTES)
+    return int(np.minimum(read_words(data, start[framed]), size[framed] // HEADER_BYTES - 1).sum())
 
 
 def gather_numbers(data: NDArray[np.uint8], offset: NDArray[np.int64], dtype: str) -> NDArray[Any]:
