@@ -97,7 +97,7 @@ class Player:
             self._tally.position_ns, self._tally.seq = batch.due_ns(end - 1), batch.seq(end - 1)
 
     def _ends_lost(self, batch: TimelineBatch) -> bool:
-        """Tell whether a connection was lost at the end of a batch that wanted to live; each loss ends one."""
+        """Tell whether a batch ends with the loss of a connection that wanted to live: losses end batches."""
         if not self._disconnects or batch.kind[-1] != TimelineKind.DISCONNECT:
             return False
         return not read_lifecycle(batch.payloads[-1].as_py()).get("wanted")
