@@ -301,6 +301,17 @@ def test_a_source_of_tokens_is_asked_again_in_silence() -> None:
     assert words(life.at(123, Opened()))[0] == "Connected"
 
 
+def test_a_refusal_after_another_fault_is_news_again() -> None:
+    life = Life(renewable=True, backoff_max_s=60)
+    life.at(0, Start())
+    life.at(1, ConnectFailed(of_status(403)))
+    life.at(61, Wake())
+    assert words(life.at(62, NETWORK))[0] == "RetryIn"
+    assert words(life.at(200, Wake()))[0] == "Connecting"
+    same = ConnectFailed(Failure(kind=FailureKind.SAME_CREDENTIALS, reason="the same", status=403))
+    assert words(life.at(201, same))[0] == "Refused"
+
+
 def test_looking_for_another_token_is_no_failed_attempt() -> None:
     life = Life(renewable=True, backoff_max_s=60, max_attempts=3)
     life.at(0, Start())
