@@ -15,7 +15,9 @@ import os
 import pkgutil
 import sys
 import time
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from kiterec.errors import SetupError
@@ -97,13 +99,22 @@ def compiled(*types: Any) -> Callable[[Loop], Loop]:
         try:
             made = numba.njit(*signature, cache=True, **options)(loop)
         except Exception as error:  # noqa: BLE001 -- whatever a torn file lets pickle raise
-            kept = f"it cannot be kept: {type(error).__name__}: {error}"
+            kept = f"it could not be kept: {type(error).__name__}: {error}"
+            _forget(loop)
             made = numba.njit(*signature, **options)(loop)
         if (took := time.monotonic() - begin) > LONG_S:
             logger.info("compiled loop=%s seconds=%.1f; %s", name, took, kept)
         return cast("Loop", made)
 
     return compile_it
+
+
+def _forget(loop: Any) -> None:
+    """Delete what is kept of a loop, so that the next process is not disturbed by it."""
+    with suppress(RuntimeError, OSError):  # there is nowhere to keep it, or nothing is to be changed there
+        kept_in = _numba().njit(cache=True)(loop).stats.cache_path
+        for file in Path(kept_in).glob(f"*.{loop.__qualname__}-*"):
+            file.unlink(missing_ok=True)
 
 
 def _fingerprint(loop: Any) -> str:

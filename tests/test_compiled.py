@@ -92,6 +92,8 @@ def test_a_full_disk_or_a_torn_file_of_machine_code_disturbs_nobody(tmp_path: Pa
         (kept,) = tmp_path.rglob(kind)
         kept.write_bytes(b"")
         assert twice() == "9", kind
+        assert not list(tmp_path.rglob(kind)), "what is torn goes"
+        assert twice() == "9"
 
 
 def chosen_after(sizes: list[int], **environment: str) -> list[str]:
