@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 import pyarrow as pa
 
+from kiterec.store.arrays import blobs
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _CASTABLE: Final = (pa.types.is_binary_view, pa.types.is_fixed_size_binary, pa.types.is_null)
+
+_FEW: Final = 1_000
+"""So many frames are waiting in a live feed, where `pyarrow.array` shall not load pandas. It is faster for
+many."""
 
 
 def as_arrow(frames: Any) -> pa.Array:
@@ -39,7 +46,11 @@ def as_arrow(frames: Any) -> pa.Array:
 def _from_python(frames: Iterable[bytes]) -> pa.Array:
     if isinstance(frames, (bytes, bytearray, memoryview, str)):
         raise TypeError(f"frames are one {type(frames).__name__}; give a list of frames, such as [frame]")
+    given = list(frames)
+    if len(given) <= _FEW and all(type(frame) is bytes for frame in given):
+        with suppress(OverflowError):  # of 2 GiB or more
+            return blobs(given)
     try:
-        return pa.array(list(frames), pa.large_binary())
+        return pa.array(given, pa.large_binary())
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise TypeError(f"frames are no list of bytes: {error}") from None

@@ -71,6 +71,12 @@ def test_vectors_are_the_same_also_with_steps(values: list[int], kind: Any) -> N
         same(vector(each), pa.array(each))
 
 
+def test_decoding_the_frames_of_a_live_feed_loads_no_pandas() -> None:
+    code = "import sys, kiterec; kiterec.decode([bytes(2), bytes(1)]); sys.exit('pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], timeout=120, check=False)
+    assert done.returncode == 0
+
+
 def test_no_command_that_reads_a_recording_loads_pandas(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RUN, FIXTURE, *COMMANDS],
