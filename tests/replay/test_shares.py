@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from kiterec.replay.client_view import ExactView, SubscribedView
@@ -246,3 +247,18 @@ def test_positions_of_instruments_never_move() -> None:
     assert market.index.find(np.array([900, 100], np.uint32)).tolist() == first.tolist()
     assert sorted(market.index.find(np.array([900, 100, 500, 50], np.uint32)).tolist()) == [0, 1, 2, 3]
     assert market.index.find(np.array([7], np.uint32)).tolist() == [-1]
+
+
+def test_of_large_batches_few_are_kept_and_the_state_is_that_of_all() -> None:
+    """Last packets are copied when the batches that they lie in have become too many."""
+    tokens = [256 * n for n in range(1, 1001)]
+    market, before = Market(connections=1), pa.total_allocated_bytes()
+    for price in range(40):
+        asked = tokens[price:]  # what is not said again lies in a batch that is given up
+        whole = frame(*(packet(184, token, last_price=price) for token in asked))
+        batch = batch_of([(price, 0, whole)] * 20)
+        market.advance(market.enter(batch, locate_packets(batch.payloads)), len(batch))
+        assert pa.total_allocated_bytes() - before < 64 << 20, price
+    packets, _ = market.last_packets(market.index.find(np.array(tokens, np.uint32)))
+    shown = [int.from_bytes(row[4:8].tobytes()) for row in packets]
+    assert shown == [min(place, 39) for place in range(len(tokens))]
