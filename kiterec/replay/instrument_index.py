@@ -20,7 +20,7 @@ NO_SLOTS: Final[Slots] = np.zeros(1, np.uint64)
 MULTIPLIER: Final = 2_654_435_769
 """Fibonacci hashing: 2^32 over the golden ratio spreads tokens that differ in any bits."""
 
-_FIRST_SLOTS: Final = 1 << 16
+_FIRST_SLOTS: Final = 1 << 12
 _SLOTS_PER_TOKEN: Final = 4
 _TOKEN_SHIFT: Final = np.uint64(32)
 _POSITION: Final = np.uint64(0xFFFF_FFFF)
