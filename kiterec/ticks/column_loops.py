@@ -12,7 +12,7 @@ import numpy as np
 from kiterec.clock import NS_PER_S
 from kiterec.compiled import compiled, reads, writes
 from kiterec.ticks.byte_loops import i32, u16, u32
-from kiterec.ticks.plan import Kind
+from kiterec.ticks.plan import LAST_PRICE_AT, Kind
 from kiterec.wire.packets import DEPTH_ENTRY_BYTES, DEPTH_LEVELS
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ BLOCK: Final = 512
 
 _ENTRY: Final = np.uint64(DEPTH_ENTRY_BYTES)
 _LEVELS: Final = np.uint64(DEPTH_LEVELS)
-_LAST_PRICE: Final = np.uint64(4)
+_LAST_PRICE: Final = np.uint64(LAST_PRICE_AT)
 _NS_PER_S: Final = np.int64(NS_PER_S)
 
 # Numba knows numbers, not members of an enum.

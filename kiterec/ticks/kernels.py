@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from kiterec.clock import NS_PER_S
-from kiterec.ticks.plan import DERIVED, IN_RUPEES, LACKING, Kind
+from kiterec.ticks.plan import DERIVED, IN_RUPEES, LACKING, LAST_PRICE_AT, Kind
 from kiterec.ticks.walks import gather_numbers
 from kiterec.wire.packets import DEPTH_ENTRY_BYTES, DEPTH_LEVELS, LAYOUTS
 
@@ -30,7 +30,6 @@ WORD_BYTES: Final = 4
 _HALF_WORD: Final = 16
 _ENTRY_WORDS: Final = DEPTH_ENTRY_BYTES // WORD_BYTES
 _DEPTH_WORDS: Final = (DEPTH_LEVELS - 1) * _ENTRY_WORDS + 1
-_LAST_PRICE: Final = next(field for field in LAYOUTS[8].fields if field.name == "last_price").offset
 
 
 def gather_words(data: NDArray[np.uint8], offset: NDArray[np.int64], words: int) -> NDArray[np.uint32]:
@@ -125,7 +124,7 @@ def _write_length(
     reading = [job for job in jobs if job.kind is not Kind.NOTHING]
     if not reading:
         return
-    begin = min(_LAST_PRICE if job.kind in DERIVED else job.offset for job in reading)
+    begin = min(LAST_PRICE_AT if job.kind in DERIVED else job.offset for job in reading)
     begin = min([begin, *(job.offset for job in reading)])
     words = max(_end(job) for job in reading) - begin // WORD_BYTES
     lacking = targets[plan.names.index(LACKING)] if LACKING in plan.names else None
@@ -198,7 +197,7 @@ def _write_derived(
     lacking: NDArray[np.bool_] | None,
 ) -> None:
     """Write `change` in the official client's order of operations, or `net_change`."""
-    last_raw = block[:, (_LAST_PRICE - begin) // WORD_BYTES].view(np.int32)
+    last_raw = block[:, (LAST_PRICE_AT - begin) // WORD_BYTES].view(np.int32)
     close_raw = block[:, (job.offset - begin) // WORD_BYTES].view(np.int32)
     without = close_raw == 0
     if job.kind is Kind.CHANGE:

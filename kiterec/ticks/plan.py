@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _ALIGNMENT: Final = 64
 _SIDE_BYTES: Final = DEPTH_LEVELS * DEPTH_ENTRY_BYTES
 
+LAST_PRICE_AT: Final = next(field.offset for field in LAYOUTS[8].fields if field.name == "last_price")
+"""Where every packet has its last price."""
+
 LENGTH: Final = "\0length"
 """The array of the packets' lengths, which tell what is null."""
 
