@@ -29,7 +29,6 @@ WORKING_BUDGET = 256 << 20
 BEGIN_NS = to_ns(START)
 PACKETS = 100
 
-pytestmark = pytest.mark.timeout(600)  # minutes of work where others have the processors
 linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux to tell the peak")
 
 SCAN = """
