@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 JOINED_BYTES: Final = 1 << 18
 """Small batches are put together up to this size, for each batch costs as much as hundreds of messages."""
 
-HANDED_BYTES: Final = 4 << 20
+HANDED_BYTES: Final = 8 << 20
 """Without deadlines the thread hands over so much at once, for each time costs the loop 0.1 ms."""
 
 _QUICK_S: Final = 0.005

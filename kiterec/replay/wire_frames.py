@@ -52,7 +52,11 @@ def wire_rows(payloads: Payloads) -> WireRows:
 
 
 class LargeRows:
-    """Messages that are put behind their heads when it is their turn: the same memory is used again."""
+    """Messages that are put behind their heads when it is their turn: the same memory is used again.
+
+    What goes out together is one piece. A client that is woken once for a megabyte costs the sender less than
+    one that is woken for each message, more than putting it together does.
+    """
 
     __slots__ = ("_data", "_size", "_start")
 
@@ -62,10 +66,14 @@ class LargeRows:
         self._start, self._size = start.tolist(), size.tolist()
 
     def pieces(self, rows: npt.NDArray[np.int64]) -> Iterator[bytes | memoryview]:
-        """Give each as a piece."""
+        """Give all as one piece."""
+        parts: list[bytes | memoryview] = []
         for row in rows.tolist():
             start, size = self._start[row], self._size[row]
-            yield b"".join((_head(size, _BINARY), self._data[start : start + size]))
+            parts += (_head(size, _BINARY), self._data[start : start + size])
+        if parts:
+            # What a socket does not take at once would be copied out of bytes.
+            yield memoryview(b"".join(parts))
 
 
 class SmallRows:

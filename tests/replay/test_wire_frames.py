@@ -40,6 +40,18 @@ def test_a_batch_of_frames_is_its_messages_framed_one_by_one(kind: pa.DataType) 
     assert not list(wire_rows(pa.array([], kind)).pieces(np.array([], np.int64)))
 
 
+@pytest.mark.parametrize("size", [300, 70_000])
+def test_neighbours_go_out_as_one_piece(size: int) -> None:
+    messages = [bytes([row]) * size for row in range(8)]
+    wire = wire_rows(pa.array(messages))
+    for rows in (range(8), range(3, 6), [7]):
+        (piece,) = wire.pieces(np.array(rows, np.int64))
+        assert piece == b"".join(websocket_frame(messages[row]) for row in rows)
+    assert b"".join(wire.pieces(np.array([1, 4, 5]))) == b"".join(
+        websocket_frame(messages[row]) for row in (1, 4, 5)
+    )
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_writes_of_a_share_are_its_messages_framed_one_by_one(seed: int) -> None:
     rng = random.Random(seed)
