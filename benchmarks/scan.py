@@ -110,6 +110,7 @@ def child(work: str, path: Path) -> None:
     os.environ.setdefault(compiled.SWITCH, "1")
     if compiled.chosen():
         import kiterec.ticks.column_loops
+        import kiterec.ticks.frame_loops
         import kiterec.ticks.walk_loops  # noqa: F401
 
     forget(path)

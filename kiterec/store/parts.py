@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from kiterec.errors import StorageError
 from kiterec.store.checksum import crc32
 from kiterec.store.files import FILES, Files, storage_errors
+from kiterec.store.handing_over import handed_over
 from kiterec.store.part_guard import RowGroup, UnreadablePartError, check_bytes, guard, read_guard
 from kiterec.store.remote import is_remote, open_source
 from kiterec.store.schema import FORMAT, TRANSCRIPT_SCHEMA, with_known_schema
@@ -223,13 +224,18 @@ def read_pieces(
 ) -> Iterator[pa.RecordBatch]:
     """Give a row group's rows about `piece_bytes` at a time, a page or two of them being in memory.
 
-    Rows of very unequal size may make a piece larger, up to the whole group.
+    Rows of very unequal size may make a piece larger, up to the whole group. A whole group is not kept here:
+    when its reader has dropped it, the next one gets its memory, which is near the processor.
     """
     _check(part, group, columns)
     size = part.file.metadata.row_group(group)
-    rows = max(1, size.num_rows * piece_bytes // max(1, size.total_byte_size))
-    for batch in part.file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
-        yield with_known_schema(batch)
+    if size.total_byte_size <= piece_bytes:
+        batches = part.file.read_row_group(group, columns=columns, use_threads=False).to_batches()
+        yield from map(with_known_schema, handed_over(batches))
+        return
+    rows = max(1, size.num_rows * piece_bytes // size.total_byte_size)
+    batches = part.file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False)
+    yield from map(with_known_schema, batches)
 
 
 def _check(part: Part, group: int, columns: Sequence[str] | None) -> None:

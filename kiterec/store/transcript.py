@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -153,9 +155,9 @@ def _stream(
     sources: list[Source] = open_sources(folder, connection)
     try:
         for source in sources:
-            for batch in source.batches(wanted, columns=columns, piece_bytes=piece_bytes):
-                if (rows := _wanted_rows(batch, wanted)).num_rows:
-                    yield rows
+            batches = source.batches(wanted, columns=columns, piece_bytes=piece_bytes)
+            # A name here would keep a batch in memory that its reader is done with.
+            yield from filter(attrgetter("num_rows"), map(partial(_wanted_rows, wanted=wanted), batches))
     finally:
         for source in sources:
             source.close()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
+from kiterec.store.handing_over import handed_over
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from concurrent.futures import Future
@@ -96,7 +98,7 @@ class Crew:
                 other's turn more than they do.
         """
         if self._pool is None or self._decoder is None:
-            return (work(piece) for read in source for piece in split(read))
+            return _in_turn(source, split, work)
         return self._ahead(self._pool, source, split, work, None if frees_interpreter else self._decoder)
 
     def _ahead(
@@ -146,3 +148,13 @@ class Crew:
         finally:
             for future in made:
                 future.cancel()
+
+
+def _in_turn(
+    source: Iterator[From], split: Callable[[From], Iterable[To]], work: Callable[[To], Any]
+) -> Generator[Any]:
+    """Do as `Crew.ahead` in the caller's thread; what was read is dropped before anything is given."""
+    while (read := next(source, None)) is not None:
+        done = [work(piece) for piece in split(read)]
+        del read
+        yield from handed_over(done)

@@ -21,6 +21,7 @@ from kiterec.ticks.kernels import read_tokens
 from kiterec.ticks.plan import allocate, make_plan
 from kiterec.ticks.schema import check_columns, column_types
 from kiterec.ticks.table import build_table, in_places, segment_arrays
+from kiterec.wire.packets import LAYOUTS
 from kiterec.wire.segments import SEGMENTS
 from kiterec.wire.transcript import Kind
 
@@ -143,20 +144,63 @@ def find_in_batch(
         connection: code into `names` of a batch that does not say of which connection it is.
         names: the connections, a Categorical series; None: the batch says which.
     """
+    payloads, binary, context = _frames_in_batch(batch, connection, names)
+    return find_packets(payloads, binary=binary).known(), context
+
+
+def decode_frames(
+    batch: pa.RecordBatch,
+    columns: Sequence[str],
+    *,
+    connection: int,
+    names: pl.Series | None,
+    prices: Prices,
+    segments: SegmentTable,
+) -> tuple[pl.DataFrame, NDArray[np.int64], Context]:
+    """Find and decode the packets of a batch of a transcript in one go; only where `compiled.chosen()`.
+
+    Args:
+        batch: as for `find_in_batch`, as are connection and names.
+        columns: which, in this order.
+        connection: see above.
+        names: see above.
+        prices: as for `decode`.
+        segments: as for `decode`.
+
+    Returns:
+        The ticks; how many of them precede those of each frame, and at last how many there are; and what is
+        known of the frames.
+    """
+    payloads, binary, context = _frames_in_batch(batch, connection, names)
+    data, start, size = binary_buffers(payloads)
+    if binary is not None:
+        size = np.where(binary, size, 0)
+    plan = make_plan(frozenset(columns), frozenset(LAYOUTS), context.known(), prices)
+    divisors = segment_arrays(segments).divisors
+    arrays, first = looped.decode_frames(plan, (data, start, size), context, divisors)
+    return build_table(columns, arrays, context, prices=prices, segments=segments), first, context
+
+
+def _frames_in_batch(
+    batch: pa.RecordBatch, connection: int, names: pl.Series | None
+) -> tuple[pa.Array, NDArray[np.bool_] | None, Context]:
+    """Give payloads, which of them are frames (None: all), and what is known of each."""
     kind = batch.column("kind")
     is_binary = np.array([word == Kind.BINARY for word in kind.dictionary.to_pylist()], np.bool_)
     binary = is_binary[np.from_dlpack(kind.indices)]  # pyarrow's `to_numpy` would load pandas
-    packets = find_packets(batch.column("payload"), binary=None if binary.all() else binary).known()
     seq = np.asarray(np.from_dlpack(batch.column("seq")), np.uint64)
     received_at = None
     if "received_at" in batch.schema.names:
         received_at = np.asarray(np.from_dlpack(batch.column("received_at").cast(pa.int64())), np.int64)
-    if names is not None:
+    codes: NDArray[np.int16] | None
+    if names is None:
+        said = batch.column("connection")
+        codes = np.asarray(np.from_dlpack(said.indices), np.int16)
+        names = pl.Series(said.dictionary.to_pylist(), dtype=pl.Categorical())
+    else:
         codes = None if len(names) == 1 else np.full(batch.num_rows, connection, np.int16)
-        return packets, Context(seq, received_at, codes, names)
-    said = batch.column("connection")
-    there = pl.Series(said.dictionary.to_pylist(), dtype=pl.Categorical())
-    return packets, Context(seq, received_at, np.asarray(np.from_dlpack(said.indices), np.int16), there)
+    context = Context(seq, received_at, codes, names)
+    return batch.column("payload"), None if binary.all() else binary, context
 
 
 def decode_packets(

@@ -65,6 +65,9 @@ class Packets:
     def __len__(self) -> int:
         return int(self.offset.size)
 
+    def __getitem__(self, some: slice) -> Packets:
+        return self.select(some)
+
     def __repr__(self) -> str:
         return f"Packets({len(self):,} in {self.frame_size.size:,} frames, {self.bad_frames.size:,} bad)"
 

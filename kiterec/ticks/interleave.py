@@ -1,12 +1,16 @@
-"""Puts the packets of several connections into the one order of the recording, before they are decoded."""
+"""Puts the packets of several connections, or their ticks, into the one order of the recording."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
+import polars as pl
+
+from kiterec.ticks.find import Packets
+from kiterec.ticks.table import in_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -14,53 +18,66 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kiterec.ticks.context import Context
-    from kiterec.ticks.find import Packets
+
+Rows = TypeVar("Rows", Packets, pl.DataFrame)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Packets of one connection.
+class Piece(Generic[Rows]):
+    """Rows of one connection, a packet each.
 
     Attributes:
-        packets: in order of their frames.
+        rows: found packets, or the ticks that they were decoded to; in order of their frames.
+        first: how many of the rows precede those of each frame, and at last how many there are.
         context: of the frames; every one has a `seq`.
         last_seq: what comes later of the same connection has a greater one.
-        held_bytes: of the rows that it keeps in memory, however few of their packets it has.
+        held_bytes: of what was read to find them, however few they are.
     """
 
-    packets: Packets
+    rows: Rows
+    first: NDArray[np.int64]
     context: Context
     last_seq: int
     held_bytes: int
 
-    def until(self, last_seq: int) -> tuple[Piece, Piece | None]:
-        """Give the packets of frames up to a `seq`, and what is behind them; None if nothing can be."""
+    @classmethod
+    def of_packets(cls, packets: Packets, context: Context, *, held_bytes: int) -> Piece[Packets]:
+        """Give found packets of frames, of which there is at least one."""
+        seq = seq_of(context)
+        first = np.searchsorted(packets.frame, np.arange(seq.size + 1)).astype(np.int64)
+        return Piece(packets, first, context, last_seq(context), held_bytes)
+
+    def until(self, last_seq: int) -> tuple[Piece[Rows], Piece[Rows] | None]:
+        """Give the rows of frames up to a `seq`, and what is behind them; None if nothing can be."""
         if self.last_seq <= last_seq:
             return self, None
-        frames = np.searchsorted(_seqs(self), np.uint64(last_seq), side="right")
-        rows = int(np.searchsorted(self.packets.frame, frames))
-        head, rest = (self.packets.select(some) for some in (slice(0, rows), slice(rows, None)))
-        return replace(self, packets=head, last_seq=last_seq), replace(self, packets=rest)
+        frames = np.searchsorted(seq_of(self.context), np.uint64(last_seq), side="right")
+        cut = int(self.first[frames])
+        head = replace(self, rows=self.rows[:cut], first=np.minimum(self.first, cut), last_seq=last_seq)
+        return head, replace(self, rows=self.rows[cut:], first=np.maximum(self.first - cut, 0))
 
 
-def interleave(streams: Iterable[Iterator[Piece]], *, packets: int, held_bytes: int) -> Iterator[list[Piece]]:
+def interleave(
+    streams: Iterable[Iterator[Piece[Rows]]], *, rows: int, held_bytes: int
+) -> Iterator[list[Piece[Rows]]]:
     """Merge streams, one a connection, that are each in order of `seq`.
 
-    Gives pieces that have packets and come before all that is still to come; `shifts` tells their order.
+    Gives pieces that have rows and come before all that is still to come; `shifts` and `in_order` tell or
+    make their order.
 
     Args:
         streams: of pieces.
-        packets: about so many are given at a time, fewer at the end.
-        held_bytes: or fewer, when the rows of all that waits are as long as this together.
+        rows: about so many are given at a time, fewer at the end.
+        held_bytes: or fewer, when what all that waits was read from is as long as this together.
     """
-    live = [_Stream(stream, deque()) for stream in streams]
+    live = [_Stream(stream, deque[Piece[Rows]]()) for stream in streams]
     while True:
         live = [stream for stream in live if stream.waiting or stream.read()]
         if not live:
             return
         slowest = min(live, key=_Stream.last_seq)
         while (
-            sum(stream.ready(slowest.last_seq()) for stream in live) < packets
+            sum(stream.ready(slowest.last_seq()) for stream in live) < rows
             and sum(stream.held_bytes() for stream in live) < held_bytes
             and slowest.read()
         ):
@@ -68,14 +85,15 @@ def interleave(streams: Iterable[Iterator[Piece]], *, packets: int, held_bytes: 
         last_seq = slowest.last_seq()
         if taken := [piece for stream in live for piece in stream.take(last_seq)]:
             yield taken
+        del taken  # before more is read
 
 
 @dataclass(frozen=True, slots=True)
-class _Stream:
+class _Stream(Generic[Rows]):
     """A connection's pieces, and those that wait for other connections."""
 
-    pieces: Iterator[Piece]
-    waiting: deque[Piece]
+    pieces: Iterator[Piece[Rows]]
+    waiting: deque[Piece[Rows]]
 
     def read(self) -> bool:
         """Read one more piece; false at the end."""
@@ -89,45 +107,60 @@ class _Stream:
         return self.waiting[-1].last_seq
 
     def ready(self, last_seq: int) -> int:
-        """Give the packets of the pieces that are wholly within a `seq`."""
-        return sum(len(piece.packets) for piece in self.waiting if piece.last_seq <= last_seq)
+        """Count the rows of the pieces that are wholly within a `seq`."""
+        return sum(len(piece.rows) for piece in self.waiting if piece.last_seq <= last_seq)
 
     def held_bytes(self) -> int:
-        """Give the bytes of frames that wait."""
+        """Give the bytes that what waits was read from."""
         return sum(piece.held_bytes for piece in self.waiting)
 
-    def take(self, last_seq: int) -> Iterator[Piece]:
+    def take(self, last_seq: int) -> Iterator[Piece[Rows]]:
         """Take what is up to a `seq`."""
         while self.waiting:
             now, later = self.waiting.popleft().until(last_seq)
-            if len(now.packets):
+            if len(now.rows):
                 yield now
             if later is not None:
                 self.waiting.appendleft(later)
                 return
 
 
-def shifts(pieces: Sequence[Piece]) -> list[NDArray[np.int64]]:
+def shifts(pieces: Sequence[Piece[Packets]]) -> list[NDArray[np.int64]]:
     """Give for each frame of each piece by how many rows its packets move when the pieces are merged.
 
     The packet in row n of its piece, of frame f, gets the row `n + shift[f]` of all.
     """
-    sizes = [_seqs(piece).size for piece in pieces]
-    first = [
-        np.searchsorted(piece.packets.frame, np.arange(size))
-        for piece, size in zip(pieces, sizes, strict=True)
-    ]
-    held = np.concatenate(
-        [np.diff(begin, append=len(piece.packets)) for begin, piece in zip(first, pieces, strict=True)]
-    )
-    order = np.argsort(np.concatenate([_seqs(piece) for piece in pieces]), kind="stable")
+    first = [piece.first[:-1] for piece in pieces]
+    held = np.concatenate([np.diff(piece.first) for piece in pieces])
+    order = _order(pieces)
     begins = np.empty(order.size, np.int64)
     begins[order] = np.cumsum(held[order]) - held[order]
-    return np.split(begins - np.concatenate(first), np.cumsum(sizes)[:-1])
+    return np.split(begins - np.concatenate(first), np.cumsum([some.size for some in first])[:-1])
 
 
-def _seqs(piece: Piece) -> NDArray[np.uint64]:
+def in_order(pieces: Sequence[Piece[pl.DataFrame]]) -> pl.DataFrame:
+    """Merge the ticks of pieces."""
+    behind = np.cumsum([0, *(len(piece.rows) for piece in pieces)]).tolist()
+    begin = np.concatenate([piece.first[:-1] + rows for piece, rows in zip(pieces, behind, strict=False)])
+    held = np.concatenate([np.diff(piece.first) for piece in pieces])
+    order = _order(pieces)
+    order = order[held[order] > 0]
+    ticks = pl.concat([piece.rows for piece in pieces], rechunk=False)
+    return in_runs(ticks, begin[order], held[order])
+
+
+def _order(pieces: Sequence[Piece[Any]]) -> NDArray[np.int64]:
+    """Give the order of all frames of all pieces."""
+    return np.argsort(np.concatenate([seq_of(piece.context) for piece in pieces]), kind="stable")
+
+
+def seq_of(context: Context) -> NDArray[np.uint64]:
     """Give the `seq` of each frame."""
-    if piece.context.seq is None:
+    if context.seq is None:
         raise ValueError("frames without a seq have no order")
-    return piece.context.seq
+    return context.seq
+
+
+def last_seq(context: Context) -> int:
+    """Give the `seq` of the last of at least one frame."""
+    return int(seq_of(context)[-1])

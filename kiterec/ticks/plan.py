@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -137,8 +138,18 @@ class Plan:
         return [job for job in self.jobs if job.length == length]
 
     def job_numbers(self) -> NDArray[np.int64]:
-        """Give the jobs as rows of four numbers, in the order of `Job`."""
-        return np.array([(job.length, job.kind, job.offset, job.array) for job in self.jobs], np.int64)
+        """Give the jobs as rows of four numbers, in the order of `Job`.
+
+        What is done alike with the packets of each length is one job for all.
+        """
+        lengths = len({job.length for job in self.jobs} - {0})
+        alike = Counter((job.kind, job.offset, job.array) for job in self.jobs if job.length)
+        numbers = {
+            (0 if alike[what] == lengths else job.length, *what): None
+            for job in self.jobs
+            for what in [(job.kind, job.offset, job.array)]
+        }
+        return np.array(sorted(numbers, key=lambda number: number[0]), np.int64).reshape(-1, 4)
 
     def row_bytes(self) -> NDArray[np.int64]:
         """Give the bytes of a row of each array."""
@@ -162,6 +173,10 @@ class TickArrays:
     arena: NDArray[np.uint8]
     first: NDArray[np.int64]
     values: dict[str, NDArray[Any]]
+
+    def first_rows(self, rows: int) -> TickArrays:
+        """Give so many of the first rows."""
+        return replace(self, values={name: array[:rows] for name, array in self.values.items()})
 
     def rows(self, some: slice) -> list[NDArray[Any]]:
         """Give some rows of each array; writing to them is writing to these."""

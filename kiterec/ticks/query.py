@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from kiterec import compiled
 from kiterec.ticks.bounds import joined
-from kiterec.ticks.decode import decode_packets, decode_shares, find_in_batch
-from kiterec.ticks.interleave import Piece, shifts
+from kiterec.ticks.decode import decode_frames, decode_packets, decode_shares, find_in_batch
+from kiterec.ticks.interleave import Piece, in_order, last_seq, shifts
 from kiterec.ticks.kernels import read_tokens
 from kiterec.ticks.schema import COLUMNS, check_columns
 
@@ -55,28 +56,45 @@ class TickQuery:
         self._decoded = list(needed)
         read = {"received_at"} & {*self._decoded, *self._keys}
         self.is_wide = len(self._decoded) > FEW_COLUMNS
+        self._takes_all = not self.is_wide and tokens is None and not early
         self.transcript = [name for name in _TRANSCRIPT if name != "received_at" or name in read]
         self._options: dict[str, Any] = {"prices": prices, "segments": segments}
 
-    def find(self, batch: pa.RecordBatch, *, connection: int, names: pl.Series | None) -> Piece:
-        """Give the packets of a batch of the transcript that may be wanted."""
+    def find(self, batch: pa.RecordBatch, *, connection: int, names: pl.Series | None) -> Piece[Any]:
+        """Give the packets of a batch of the transcript that may be wanted; as ticks if those are narrow.
+
+        A few numbers of each packet are best taken while its bytes are near the processor, and put in order
+        afterwards. Many are best written once, to where they belong.
+        """
+        if self._takes_all and compiled.chosen():
+            ticks, first, context = decode_frames(
+                batch, self._decoded, connection=connection, names=names, **self._options
+            )
+            return Piece(ticks, first, context, last_seq(context), batch.nbytes)
         packets, context = find_in_batch(batch, connection=connection, names=names)
         if self._tokens is not None:
             packets = packets.select(np.isin(read_tokens(packets), self._tokens))
         wanted = self._decide_early(packets, context)
-        # Not of the frames alone: texts and what is known of each row are kept with them.
-        return Piece(wanted, context, int(batch.column("seq")[-1].as_py()), batch.nbytes)
+        # Not of the frames alone: texts and what is known of each row are read with them.
+        piece = Piece.of_packets(wanted, context, held_bytes=batch.nbytes)
+        if self.is_wide:
+            return piece
+        ticks = decode_packets(wanted, context, self._decoded, **self._options)
+        return Piece(ticks, piece.first, context, piece.last_seq, piece.held_bytes)
 
-    def decode(self, pieces: list[Piece]) -> pl.DataFrame:
+    def answer(self, pieces: list[Piece[Any]]) -> pl.DataFrame:
         """Give the wanted ticks of pieces in the order of the recording."""
-        shares = [(piece.packets, piece.context) for piece in pieces]
-        order = shifts(pieces) if len(pieces) > 1 else None
-        table = decode_shares(shares, self._decoded, shifts=order, **self._options)
+        table = self._decoded_in_order(pieces) if self.is_wide else in_order(pieces).rechunk()
         if self._late is None:
             return table
         # As a column: a condition without a column in it is one truth for all rows.
         wanted = table.with_columns(self._late.fill_null(value=False).alias(_WANTED)).get_column(_WANTED)
         return table.filter(wanted).select(self._columns)
+
+    def _decoded_in_order(self, pieces: list[Piece[Packets]]) -> pl.DataFrame:
+        shares = [(piece.rows, piece.context) for piece in pieces]
+        order = shifts(pieces) if len(pieces) > 1 else None
+        return decode_shares(shares, self._decoded, shifts=order, **self._options)
 
     def _decide_early(self, packets: Packets, context: Context) -> Packets:
         """Drop the packets that a condition on their keys rules out, before their fields are decoded."""

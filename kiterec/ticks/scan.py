@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from kiterec import compiled
-from kiterec.store.packet_count import declared_packets
+from kiterec.store.packet_count import Counts, declared_packets
 from kiterec.store.several import open_several, within
 from kiterec.ticks.bounds import find_bounds, split_predicate, time_bounds
 from kiterec.ticks.crew import checked_threads, crew
@@ -40,9 +40,13 @@ TICKS_AT_ONCE: Final = 1 << 15
 PAYLOAD_AT_ONCE: Final = 8 << 20
 """Bytes of frames that are decompressed at a time, of all connections together."""
 
-TICKS_OF_FEW_COLUMNS: Final = 4 * TICKS_AT_ONCE
-PAYLOAD_OF_FEW_COLUMNS: Final = 2 * PAYLOAD_AT_ONCE
-"""The same for a table that is narrow: each piece costs calls, whatever its size."""
+TICKS_OF_FEW_COLUMNS: Final = 8 * TICKS_AT_ONCE
+PAYLOAD_OF_FEW_COLUMNS: Final = 8 * PAYLOAD_AT_ONCE
+"""The same for a table that is narrow. Each piece costs calls, whatever its size; and what is read is dropped
+before more is: three connections are read a row group at a time."""
+
+TICKS_IN_MEMORY: Final = 4 * TICKS_OF_FEW_COLUMNS
+"""Ticks of few columns that what is read at a time may become: frames of ltp packets hold many."""
 
 LONG_FRAME: Final = 16 << 10
 """Mean bytes of a payload from which on the ticks of connections are merged and not their frames."""
@@ -133,7 +137,9 @@ def _answers(
     ticks, payload = (
         (TICKS_AT_ONCE, PAYLOAD_AT_ONCE) if wide else (TICKS_OF_FEW_COLUMNS, PAYLOAD_OF_FEW_COLUMNS)
     )
-    streams = _streams(bounds, folder, query.transcript, in_memory=payload)
+    streams = _streams(
+        bounds, folder, query.transcript, payload=payload, ticks=None if wide else TICKS_IN_MEMORY
+    )
     names = None if None in streams else pl.Series(list(streams), dtype=pl.Categorical())
     with crew(checked_threads(threads)) as workers, ExitStack() as opened:
         pieces = []
@@ -147,20 +153,31 @@ def _answers(
             )
             opened.callback(ahead.close)
             pieces.append(ahead)
-        decoded = workers.one_ahead(interleave(pieces, packets=ticks // 2, held_bytes=payload), query.decode)
+        decoded = workers.one_ahead(interleave(pieces, rows=ticks // 2, held_bytes=payload), query.answer)
         opened.callback(decoded.close)
         yield from (table for table in decoded if table.height)
 
 
 def _streams(
-    bounds: Bounds, folder: RecordingFolder, columns: Sequence[str], *, in_memory: int
+    bounds: Bounds, folder: RecordingFolder, columns: Sequence[str], *, payload: int, ticks: int | None
 ) -> dict[str | None, Generator[pa.RecordBatch]]:
-    """Read each connection by itself, or all merged (as None) where that costs less than merging ticks."""
-    held = [part.counts for part in folder.manifest().parts]
-    mean = sum(one.payload_bytes for one in held) / max(1, sum(one.rows for one in held))
-    if mean < LONG_FRAME:
+    """Read each connection by itself, or all merged (as None) where that costs less than merging ticks.
+
+    Args:
+        bounds: of the rows.
+        folder: the recording.
+        columns: of the transcript.
+        payload: about so many bytes of frames of all connections together come at a time.
+        ticks: likewise so many ticks; None: any number.
+    """
+    held = Counts()
+    for part in folder.manifest().parts:
+        held.add(part.counts)
+    if held.payload_bytes < LONG_FRAME * max(1, held.rows):
         return {None: bounds.read(folder, columns=["connection", *columns])}
-    return dict(bounds.read_streams(folder, columns=columns, in_memory=in_memory).items())
+    if ticks is not None:
+        payload = min(payload, max(1, ticks * held.payload_bytes // max(1, held.ticks)))
+    return dict(bounds.read_streams(folder, columns=columns, in_memory=payload).items())
 
 
 def _split(batch: pa.RecordBatch, *, ticks: int) -> Iterator[pa.RecordBatch]:

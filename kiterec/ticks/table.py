@@ -78,19 +78,26 @@ def build_table(
 
 
 def in_places(table: pl.DataFrame, place: NDArray[np.int64]) -> pl.DataFrame:
-    """Give the rows of a table in other places: `place` is that of each row.
-
-    Runs of rows that stay together are slices of the table, unless they are short.
-    """
+    """Give the rows of a table in other places: `place` is that of each row."""
     begin = np.concatenate([[0], np.flatnonzero(np.diff(place) != 1) + 1])
+    order = np.argsort(place[begin])
+    return in_runs(table, begin[order], np.diff(begin, append=place.size)[order])
+
+
+def in_runs(table: pl.DataFrame, begin: NDArray[np.int64], held: NDArray[np.int64]) -> pl.DataFrame:
+    """Give runs of rows of a table behind each other, as slices of it unless they are short.
+
+    Args:
+        table: of whose rows each is in one run.
+        begin: the first row of each run, in the order that they get.
+        held: how many rows it has.
+    """
     if table.height < LONG_RUN * begin.size:
-        source = np.empty(place.size, np.int64)
-        source[place] = np.arange(place.size)
+        source = np.repeat(begin - (np.cumsum(held) - held), held) + np.arange(table.height)
         return table.select(pl.all().gather(pl.Series(source)))
     ordered = table.clear()
-    end = np.append(begin[1:], place.size)
-    for run in np.argsort(place[begin]).tolist():
-        ordered.vstack(table.slice(int(begin[run]), int(end[run] - begin[run])), in_place=True)
+    for first, rows in zip(begin.tolist(), held.tolist(), strict=True):
+        ordered.vstack(table.slice(first, rows), in_place=True)
     return ordered
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from kiterec.ticks.context import Context
-from kiterec.ticks.find import find_packets
+from kiterec.ticks.find import Packets, find_packets
 from kiterec.ticks.interleave import Piece, interleave, shifts
 from kiterec.ticks.query import TickQuery
 from kiterec.ticks.schema import tick_schema
@@ -25,7 +25,7 @@ PACKETS_OF_A_FRAME = 50
 FRAME_BYTES = 2 + PACKETS_OF_A_FRAME * 10
 
 
-def piece(seqs: list[int], wanted: list[int]) -> Piece:
+def piece(seqs: list[int], wanted: list[int]) -> Piece[Packets]:
     """Give a piece of frames, of each of which so many packets are wanted."""
     frames = [
         join([seq.to_bytes(4, "big") + bytes([0, 0, 0, n]) for n in range(PACKETS_OF_A_FRAME)])
@@ -33,19 +33,20 @@ def piece(seqs: list[int], wanted: list[int]) -> Piece:
     ]
     packets = find_packets(pa.array(frames, pa.binary()))
     chosen = packets.select(packets.packet < np.array(wanted)[packets.frame])
-    return Piece(chosen, Context(np.array(seqs, np.uint64)), seqs[-1], held_bytes=len(seqs) * FRAME_BYTES)
+    context = Context(np.array(seqs, np.uint64))
+    return Piece.of_packets(chosen, context, held_bytes=len(seqs) * FRAME_BYTES)
 
 
-def ordered(pieces: list[Piece]) -> list[tuple[int, int]]:
+def ordered(pieces: list[Piece[Packets]]) -> list[tuple[int, int]]:
     """Give the seq and the number of each packet, in the order that the shifts say."""
     rows: dict[int, tuple[int, int]] = {}
     for one, shift in zip(pieces, shifts(pieces), strict=True):
         seqs: Any = one.context.seq
         for row, (frame, number) in enumerate(
-            zip(one.packets.frame.tolist(), one.packets.packet.tolist(), strict=True)
+            zip(one.rows.frame.tolist(), one.rows.packet.tolist(), strict=True)
         ):
             rows[row + int(shift[frame])] = int(seqs[frame]), number
-    assert sorted(rows) == list(range(sum(len(one.packets) for one in pieces)))
+    assert sorted(rows) == list(range(sum(len(one.rows) for one in pieces)))
     return [rows[row] for row in range(len(rows))]
 
 
@@ -62,14 +63,14 @@ def test_every_packet_comes_once_in_its_order(seed: int) -> None:
         wanted[seq] = rng.choice([0, 0, 1, PACKETS_OF_A_FRAME])
         expected += [(seq, number) for number in range(wanted[seq])]
 
-    def stream(seqs: list[int]) -> Iterator[Piece]:
+    def stream(seqs: list[int]) -> Iterator[Piece[Packets]]:
         while seqs:
             some, seqs = seqs[: (cut := rng.randrange(1, 9))], seqs[cut:]
             yield piece(some, [wanted[seq] for seq in some])
 
     merged = interleave(
         [stream(lane) for lane in lanes],
-        packets=rng.choice([1, 100, 100_000]),
+        rows=rng.choice([1, 100, 100_000]),
         held_bytes=rng.choice([1, 5_000, 1 << 30]),
     )
     assert [row for taken in merged for row in ordered(taken)] == expected, f"seed {seed}"
@@ -81,15 +82,15 @@ def test_frames_of_which_little_is_wanted_do_not_pile_up(wanted: int) -> None:
     made: list[weakref.ref[Any]] = []
     most = 0
 
-    def stream(first: int) -> Iterator[Piece]:
+    def stream(first: int) -> Iterator[Piece[Packets]]:
         nonlocal most
         for seq in range(first, 1_000, 2):
             one = piece([seq], [wanted])
-            made.append(weakref.ref(one.packets.data))
+            made.append(weakref.ref(one.rows.data))
             most = max(most, sum(each() is not None for each in made))
             yield one
 
-    merged = interleave([stream(0), stream(1)], packets=10_000, held_bytes=20 * FRAME_BYTES)
+    merged = interleave([stream(0), stream(1)], rows=10_000, held_bytes=20 * FRAME_BYTES)
     rows = [row for taken in merged for row in ordered(taken)]
     assert rows == [(seq, 0) for seq in range(1_000) if wanted]
     assert most <= 60
@@ -105,6 +106,6 @@ def test_a_piece_counts_all_rows_that_it_keeps_texts_too() -> None:
             "payload": pa.array([text] * 50, pa.binary()),
         }
     )
-    query = TickQuery(["seq"], [], schema=tick_schema(), tokens=None, prices="float", segments=SEGMENTS)
+    query = TickQuery(None, [], schema=tick_schema(), tokens=None, prices="float", segments=SEGMENTS)
     found = query.find(batch, connection=0, names=None)
-    assert (len(found.packets), found.held_bytes > 50 * len(text)) == (0, True)
+    assert (len(found.rows), found.held_bytes > 50 * len(text)) == (0, True)

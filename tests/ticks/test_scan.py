@@ -281,7 +281,10 @@ def test_threads_pieces_and_ways_of_merging_give_the_same_table(
         monkeypatch.setattr(kiterec.ticks.scan, "TICKS_AT_ONCE", size)
         monkeypatch.setattr(kiterec.ticks.scan, "TICKS_OF_FEW_COLUMNS", size)
         for engine in ("in-memory", "streaming"):
-            assert scan_ticks(recording, threads=threads).collect(engine=engine).equals(everything)
+            lazy = scan_ticks(recording, threads=threads)
+            assert lazy.collect(engine=engine).equals(everything)
+            for few in (["last_price"], ["seq", "packet", "oi", "mode"], ["connection", "received_at"]):
+                assert lazy.select(few).collect(engine=engine).equals(everything.select(few)), few
 
 
 def test_a_scan_that_is_left_ends_its_threads(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
