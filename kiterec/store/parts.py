@@ -222,10 +222,10 @@ def read_group(part: Part, group: int, *, columns: Sequence[str] | None = None) 
 def read_pieces(
     part: Part, group: int, *, columns: Sequence[str] | None = None, piece_bytes: int
 ) -> Iterator[pa.RecordBatch]:
-    """Give a row group's rows about `piece_bytes` at a time, a page or two of them being in memory.
+    """Give a row group's rows about `piece_bytes` at a time, a page or two more of them being in memory.
 
-    Rows of very unequal size may make a piece larger, up to the whole group. A whole group is not kept here:
-    when its reader has dropped it, the next one gets its memory, which is near the processor.
+    Rows of very unequal size may make a piece larger, up to the whole group. A group that is no larger than a
+    piece is not kept here: when its reader has dropped it, the next one gets its memory.
     """
     _check(part, group, columns)
     size = part.file.metadata.row_group(group)

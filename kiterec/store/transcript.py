@@ -100,7 +100,7 @@ def read_streams(
     if begin_ns is not None or end_ns is not None:
         needed.add("received_at")
     stored = [name for name in TRANSCRIPT_SCHEMA.names if name in needed]
-    share = in_memory // max(1, len(names))
+    share = max(1, in_memory // max(1, len(names)))
     return {name: _stream(folder, name, wanted, stored, piece_bytes=share) for name in names}
 
 

@@ -93,7 +93,7 @@ class Crew:
             source: read by one thread at a time.
             split: gives the pieces of what was read.
             work: done on each of them.
-            frees_interpreter: the work does not need it, and is done where the piece was read. Other work is
+            frees_interpreter: the work hardly needs it, and is done where the piece was read. Other work is
                 done by one thread for all sources: numpy's many short calls in two threads wait for each
                 other's turn more than they do.
         """
@@ -133,18 +133,33 @@ class Crew:
                 piece.cancel()
 
     def one_ahead(self, items: Iterator[From], work: Callable[[From], To]) -> Generator[To]:
-        """Work on what comes in one thread, one item ahead of who asks."""
+        """Work on what comes in one thread, one item ahead of who asks.
+
+        Raises:
+            Exception: whatever the items raise, after what came of those before.
+        """
         if self._decoder is None:
             yield from map(work, items)
             return
         made: deque[Future[To]] = deque()
+        failure: Exception | None = None
         try:
-            for item in items:
+            while True:
+                try:
+                    item = next(items)
+                except StopIteration:
+                    break
+                except Exception as error:  # noqa: BLE001 -- it is raised behind what came before it
+                    failure = error
+                    break
                 made.append(self._decoder.submit(work, item))
+                del item  # it may be large
                 if len(made) > 1:
                     yield made.popleft().result()
             while made:
                 yield made.popleft().result()
+            if failure is not None:
+                raise failure
         finally:
             for future in made:
                 future.cancel()

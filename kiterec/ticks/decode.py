@@ -148,7 +148,7 @@ def find_in_batch(
     return find_packets(payloads, binary=binary).known(), context
 
 
-def decode_frames(
+def decode_whole_batch(
     batch: pa.RecordBatch,
     columns: Sequence[str],
     *,

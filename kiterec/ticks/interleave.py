@@ -28,10 +28,11 @@ class Piece(Generic[Rows]):
 
     Attributes:
         rows: found packets, or the ticks that they were decoded to; in order of their frames.
-        first: how many of the rows precede those of each frame, and at last how many there are.
+        first: how many of the rows precede those of each frame, and at last how many there are. A frame may
+            have none here, as those do that `until` has left to the other half.
         context: of the frames; every one has a `seq`.
         last_seq: what comes later of the same connection has a greater one.
-        held_bytes: of what was read to find them, however few they are.
+        held_bytes: of what was read to find them, however few they are, or of the ticks if those are more.
     """
 
     rows: Rows
@@ -45,7 +46,15 @@ class Piece(Generic[Rows]):
         """Give found packets of frames, of which there is at least one."""
         seq = seq_of(context)
         first = np.searchsorted(packets.frame, np.arange(seq.size + 1)).astype(np.int64)
-        return Piece(packets, first, context, last_seq(context), held_bytes)
+        return Piece(packets, first, context, int(seq[-1]), held_bytes)
+
+    @classmethod
+    def of_ticks(
+        cls, ticks: pl.DataFrame, first: NDArray[np.int64], context: Context, *, read_bytes: int
+    ) -> Piece[pl.DataFrame]:
+        """Give decoded ticks of frames, of which there is at least one."""
+        held_bytes = max(read_bytes, int(ticks.estimated_size()))
+        return Piece(ticks, first, context, int(seq_of(context)[-1]), held_bytes)
 
     def until(self, last_seq: int) -> tuple[Piece[Rows], Piece[Rows] | None]:
         """Give the rows of frames up to a `seq`, and what is behind them; None if nothing can be."""
@@ -69,23 +78,32 @@ def interleave(
         streams: of pieces.
         rows: about so many are given at a time, fewer at the end.
         held_bytes: or fewer, when what all that waits was read from is as long as this together.
+
+    Raises:
+        Exception: whatever a stream raises, after what comes before that.
     """
     live = [_Stream(stream, deque[Piece[Rows]]()) for stream in streams]
     while True:
         live = [stream for stream in live if stream.waiting or stream.read()]
         if not live:
             return
+        failure: Exception | None = None
         slowest = min(live, key=_Stream.last_seq)
-        while (
-            sum(stream.ready(slowest.last_seq()) for stream in live) < rows
-            and sum(stream.held_bytes() for stream in live) < held_bytes
-            and slowest.read()
-        ):
-            slowest = min(live, key=_Stream.last_seq)
+        try:
+            while (
+                sum(stream.ready(slowest.last_seq()) for stream in live) < rows
+                and sum(stream.held_bytes() for stream in live) < held_bytes
+                and slowest.read()
+            ):
+                slowest = min(live, key=_Stream.last_seq)
+        except Exception as error:  # noqa: BLE001 -- it is raised behind what came before it
+            failure = error
         last_seq = slowest.last_seq()
         if taken := [piece for stream in live for piece in stream.take(last_seq)]:
             yield taken
         del taken  # before more is read
+        if failure is not None:
+            raise failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +158,18 @@ def shifts(pieces: Sequence[Piece[Packets]]) -> list[NDArray[np.int64]]:
 
 def in_order(pieces: Sequence[Piece[pl.DataFrame]]) -> pl.DataFrame:
     """Merge the ticks of pieces."""
-    behind = np.cumsum([0, *(len(piece.rows) for piece in pieces)]).tolist()
-    begin = np.concatenate([piece.first[:-1] + rows for piece, rows in zip(pieces, behind, strict=False)])
-    held = np.concatenate([np.diff(piece.first) for piece in pieces])
-    order = _order(pieces)
-    order = order[held[order] > 0]
     ticks = pl.concat([piece.rows for piece in pieces], rechunk=False)
-    return in_runs(ticks, begin[order], held[order])
+    order = _order(pieces)
+    if (np.diff(order) == 1).all():
+        return ticks
+    held = np.concatenate([np.diff(piece.first) for piece in pieces])
+    begin = np.cumsum(held) - held
+    order = order[held[order] > 0]
+    begin, held = begin[order], held[order]
+    # Frames that stay together are one run.
+    heads = np.flatnonzero(begin[1:] != begin[:-1] + held[:-1]) + 1
+    heads = np.concatenate([[0], heads])
+    return in_runs(ticks, begin[heads], np.add.reduceat(held, heads))
 
 
 def _order(pieces: Sequence[Piece[Any]]) -> NDArray[np.int64]:
@@ -159,8 +182,3 @@ def seq_of(context: Context) -> NDArray[np.uint64]:
     if context.seq is None:
         raise ValueError("frames without a seq have no order")
     return context.seq
-
-
-def last_seq(context: Context) -> int:
-    """Give the `seq` of the last of at least one frame."""
-    return int(seq_of(context)[-1])

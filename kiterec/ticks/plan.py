@@ -231,6 +231,12 @@ def make_plan(
     return Plan(tuple(names), tuple(dtypes.values()), tuple(widths), tuple(jobs))
 
 
+def most_row_bytes(columns: Collection[str], prices: Prices) -> int:
+    """Give the bytes of a row of these columns where packets have all lengths."""
+    known = frozenset(_OF_ROW)
+    return int(make_plan(frozenset(columns), frozenset(LAYOUTS), known, prices).row_bytes().sum())
+
+
 def _carried(
     layout: PacketLayout, asked: Collection[str], prices: Prices
 ) -> Iterator[tuple[str, tuple[Kind, int]]]:

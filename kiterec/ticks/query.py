@@ -8,9 +8,10 @@ import numpy as np
 
 from kiterec import compiled
 from kiterec.ticks.bounds import joined
-from kiterec.ticks.decode import decode_frames, decode_packets, decode_shares, find_in_batch
-from kiterec.ticks.interleave import Piece, in_order, last_seq, shifts
+from kiterec.ticks.decode import decode_packets, decode_shares, decode_whole_batch, find_in_batch
+from kiterec.ticks.interleave import Piece, in_order, shifts
 from kiterec.ticks.kernels import read_tokens
+from kiterec.ticks.plan import most_row_bytes
 from kiterec.ticks.schema import COLUMNS, check_columns
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ _KEYS: Final = frozenset(c.name for c in COLUMNS if c.origin in {"transcript", "
 """Columns that cost little: a condition on them is decided before the fields are decoded."""
 
 _TRANSCRIPT: Final = ["seq", "received_at", "kind", "payload"]
-FEW_COLUMNS: Final = 6
+NARROW_BYTES: Final = 64
+"""Bytes of a row up to which a table is narrow: about seven numbers."""
 
 _WANTED: Final = "\0wanted"
 
@@ -55,7 +57,8 @@ class TickQuery:
         needed = dict.fromkeys([*self._columns, *(name for one in late for name in one.meta.root_names())])
         self._decoded = list(needed)
         read = {"received_at"} & {*self._decoded, *self._keys}
-        self.is_wide = len(self._decoded) > FEW_COLUMNS
+        self.row_bytes = most_row_bytes(self._decoded, prices)
+        self.is_wide = self.row_bytes > NARROW_BYTES
         self._takes_all = not self.is_wide and tokens is None and not early
         self.transcript = [name for name in _TRANSCRIPT if name != "received_at" or name in read]
         self._options: dict[str, Any] = {"prices": prices, "segments": segments}
@@ -67,10 +70,10 @@ class TickQuery:
         afterwards. Many are best written once, to where they belong.
         """
         if self._takes_all and compiled.chosen():
-            ticks, first, context = decode_frames(
+            ticks, first, context = decode_whole_batch(
                 batch, self._decoded, connection=connection, names=names, **self._options
             )
-            return Piece(ticks, first, context, last_seq(context), batch.nbytes)
+            return Piece.of_ticks(ticks, first, context, read_bytes=batch.nbytes)
         packets, context = find_in_batch(batch, connection=connection, names=names)
         if self._tokens is not None:
             packets = packets.select(np.isin(read_tokens(packets), self._tokens))
@@ -80,7 +83,7 @@ class TickQuery:
         if self.is_wide:
             return piece
         ticks = decode_packets(wanted, context, self._decoded, **self._options)
-        return Piece(ticks, piece.first, context, piece.last_seq, piece.held_bytes)
+        return Piece.of_ticks(ticks, piece.first, context, read_bytes=batch.nbytes)
 
     def answer(self, pieces: list[Piece[Any]]) -> pl.DataFrame:
         """Give the wanted ticks of pieces in the order of the recording."""

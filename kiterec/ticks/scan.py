@@ -42,11 +42,14 @@ PAYLOAD_AT_ONCE: Final = 8 << 20
 
 TICKS_OF_FEW_COLUMNS: Final = 8 * TICKS_AT_ONCE
 PAYLOAD_OF_FEW_COLUMNS: Final = 8 * PAYLOAD_AT_ONCE
-"""The same for a table that is narrow. Each piece costs calls, whatever its size; and what is read is dropped
-before more is: three connections are read a row group at a time."""
+"""At most the same for a narrow table: each piece costs calls, whatever its size, and a row group of each of
+three connections is read at once."""
 
-TICKS_IN_MEMORY: Final = 4 * TICKS_OF_FEW_COLUMNS
-"""Ticks of few columns that what is read at a time may become: frames of ltp packets hold many."""
+DECODED_AT_ONCE: Final = 8 << 20
+"""Bytes of a narrow table that are decoded at a time, of all connections together."""
+
+READ_AT_ONCE: Final = 4
+"""What is read may hold so many times the ticks that are decoded at a time: ltp packets are short."""
 
 LONG_FRAME: Final = 16 << 10
 """Mean bytes of a payload from which on the ticks of connections are merged and not their frames."""
@@ -124,22 +127,21 @@ def _scan(
         query = TickQuery(
             with_columns, conditions, schema=schema, tokens=tokens, prices=prices, segments=segments
         )
-        yield from first_rows(_answers(query, bounds, folder, threads), n_rows)
+        yield from first_rows(_answers(query, bounds, folder, threads, n_rows), n_rows)
 
     return lazy_table(source, schema, name="KITEREC TICKS", detail=str(folder.path))
 
 
 def _answers(
-    query: TickQuery, bounds: Bounds, folder: RecordingFolder, threads: int | None
+    query: TickQuery, bounds: Bounds, folder: RecordingFolder, threads: int | None, n_rows: int | None
 ) -> Iterator[pl.DataFrame]:
     """Read the connections, find their packets, merge and decode them, each thread what is next."""
-    wide = query.is_wide
-    ticks, payload = (
-        (TICKS_AT_ONCE, PAYLOAD_AT_ONCE) if wide else (TICKS_OF_FEW_COLUMNS, PAYLOAD_OF_FEW_COLUMNS)
-    )
-    streams = _streams(
-        bounds, folder, query.transcript, payload=payload, ticks=None if wide else TICKS_IN_MEMORY
-    )
+    ticks, payload = TICKS_AT_ONCE, PAYLOAD_AT_ONCE
+    # Who wants a few rows shall not wait for many.
+    if not query.is_wide and (n_rows is None or n_rows > TICKS_AT_ONCE):
+        ticks = max(1, min(TICKS_OF_FEW_COLUMNS, DECODED_AT_ONCE // query.row_bytes))
+        payload = PAYLOAD_OF_FEW_COLUMNS
+    streams = _streams(bounds, folder, query.transcript, payload=payload, ticks=READ_AT_ONCE * ticks)
     names = None if None in streams else pl.Series(list(streams), dtype=pl.Categorical())
     with crew(checked_threads(threads)) as workers, ExitStack() as opened:
         pieces = []
@@ -159,7 +161,7 @@ def _answers(
 
 
 def _streams(
-    bounds: Bounds, folder: RecordingFolder, columns: Sequence[str], *, payload: int, ticks: int | None
+    bounds: Bounds, folder: RecordingFolder, columns: Sequence[str], *, payload: int, ticks: int
 ) -> dict[str | None, Generator[pa.RecordBatch]]:
     """Read each connection by itself, or all merged (as None) where that costs less than merging ticks.
 
@@ -168,16 +170,17 @@ def _streams(
         folder: the recording.
         columns: of the transcript.
         payload: about so many bytes of frames of all connections together come at a time.
-        ticks: likewise so many ticks; None: any number.
+        ticks: or fewer, of about so many ticks, if all connections had the shortest packets of any.
     """
-    held = Counts()
+    held: dict[str, Counts] = {}
     for part in folder.manifest().parts:
-        held.add(part.counts)
-    if held.payload_bytes < LONG_FRAME * max(1, held.rows):
+        held.setdefault(part.connection, Counts()).add(part.counts)
+    rows = max(1, sum(one.rows for one in held.values()))
+    if sum(one.payload_bytes for one in held.values()) < LONG_FRAME * rows:
         return {None: bounds.read(folder, columns=["connection", *columns])}
-    if ticks is not None:
-        payload = min(payload, max(1, ticks * held.payload_bytes // max(1, held.ticks)))
-    return dict(bounds.read_streams(folder, columns=columns, in_memory=payload).items())
+    tick_bytes = min((one.payload_bytes // one.ticks for one in held.values() if one.ticks), default=payload)
+    asked = max(1, min(payload, ticks * tick_bytes))
+    return dict(bounds.read_streams(folder, columns=columns, in_memory=asked).items())
 
 
 def _split(batch: pa.RecordBatch, *, ticks: int) -> Iterator[pa.RecordBatch]:

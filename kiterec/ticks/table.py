@@ -79,6 +79,8 @@ def build_table(
 
 def in_places(table: pl.DataFrame, place: NDArray[np.int64]) -> pl.DataFrame:
     """Give the rows of a table in other places: `place` is that of each row."""
+    if not place.size:
+        return table
     begin = np.concatenate([[0], np.flatnonzero(np.diff(place) != 1) + 1])
     order = np.argsort(place[begin])
     return in_runs(table, begin[order], np.diff(begin, append=place.size)[order])

@@ -10,9 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from kiterec.ticks import table
 from kiterec.ticks.context import Context
+from kiterec.ticks.crew import crew
+from kiterec.ticks.decode import decode_packets
 from kiterec.ticks.find import Packets, find_packets
-from kiterec.ticks.interleave import Piece, interleave, shifts
+from kiterec.ticks.interleave import Piece, in_order, interleave, shifts
 from kiterec.ticks.query import TickQuery
 from kiterec.ticks.schema import tick_schema
 from kiterec.wire.segments import SEGMENTS
@@ -20,6 +23,8 @@ from tests.ticks.frames import join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import polars as pl
 
 PACKETS_OF_A_FRAME = 50
 FRAME_BYTES = 2 + PACKETS_OF_A_FRAME * 10
@@ -74,6 +79,60 @@ def test_every_packet_comes_once_in_its_order(seed: int) -> None:
         held_bytes=rng.choice([1, 5_000, 1 << 30]),
     )
     assert [row for taken in merged for row in ordered(taken)] == expected, f"seed {seed}"
+
+
+@pytest.mark.parametrize("long_run", [1, 1 << 30])
+@pytest.mark.parametrize("seed", range(12))
+def test_every_tick_comes_once_in_its_order(
+    seed: int, long_run: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "LONG_RUN", long_run)
+    rng = random.Random(seed)
+    lanes: list[list[int]] = [[] for _ in range(rng.randrange(1, 5))]
+    for seq in range(300):
+        rng.choice(lanes).append(seq)
+    wanted = {seq: rng.choice([0, 0, 1, PACKETS_OF_A_FRAME]) for seq in range(300)}
+
+    def stream(seqs: list[int]) -> Iterator[Piece[pl.DataFrame]]:
+        while seqs:
+            some, seqs = seqs[: (cut := rng.randrange(1, 9))], seqs[cut:]
+            found = piece(some, [wanted[seq] for seq in some])
+            ticks = decode_packets(found.rows, found.context, ["seq", "packet"])
+            yield Piece.of_ticks(ticks, found.first, found.context, read_bytes=found.held_bytes)
+
+    merged = interleave(
+        [stream(lane) for lane in lanes],
+        rows=rng.choice([1, 100, 100_000]),
+        held_bytes=rng.choice([1, 5_000, 1 << 30]),
+    )
+    expected = [(seq, number) for seq in range(300) for number in range(wanted[seq])]
+    assert [row for taken in merged for row in in_order(taken).rows()] == expected, f"seed {seed}"
+
+
+def test_what_comes_before_a_failure_is_given() -> None:
+    def stream(first: int, *, fails: bool) -> Iterator[Piece[Packets]]:
+        for seq in range(first, 20, 2):
+            yield piece([seq], [1])
+        if fails:
+            raise OSError("the disk is gone")
+
+    given: list[tuple[int, int]] = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        for taken in interleave(
+            [stream(0, fails=True), stream(1, fails=False)], rows=1_000, held_bytes=1 << 30
+        ):
+            given += ordered(taken)
+    assert given == [(seq, 0) for seq in range(19)], "the next of the other connection may come behind it"
+
+    def items() -> Iterator[int]:
+        yield from range(3)
+        raise OSError("the disk is gone")
+
+    made: list[int] = []
+    for threads in (1, 2):
+        with crew(threads) as workers, pytest.raises(OSError, match="the disk is gone"):
+            made.extend(workers.one_ahead(items(), lambda item: 10 * item))
+        assert made == [0, 10, 20] * threads
 
 
 @pytest.mark.parametrize("wanted", [0, 1])

@@ -41,6 +41,17 @@ def work(path):
     return counts.collect(engine="streaming").item(0, "seq")
 """
 
+FEW_COLUMNS = """
+from kiterec.ticks import scan
+
+scan.LONG_FRAME = 0
+
+def work(path):
+    few = scan.scan_ticks(path).select("instrument_token", "last_price", "seq", "packet")
+    counts = few.select(pl.all().count().cast(pl.UInt64)).sum()
+    return counts.collect(engine="streaming").item(0, "seq")
+"""
+
 ONE_INSTRUMENT = """
 from kiterec.ticks import scan
 
@@ -140,6 +151,9 @@ def test_a_recording_ten_times_the_budget_is_read_within_it(tmp_path: Path) -> N
     ticks, added = growth(SCAN.format(long_frame=0), small, path)
     assert ticks == frames * PACKETS
     assert added < BUDGET, f"{added >> 20} MiB for a recording of {RECORDING >> 20} MiB"
+    ticks, added = growth(FEW_COLUMNS, small, path)
+    assert ticks == frames * PACKETS
+    assert added < BUDGET, f"{added >> 20} MiB for few columns of {RECORDING >> 20} MiB"
     ticks, added = growth(ONE_INSTRUMENT, small, path)
     assert ticks == frames, "each frame has another packet of every instrument"
     assert added < BUDGET, f"{added >> 20} MiB for one instrument of {RECORDING >> 20} MiB"

@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -291,8 +292,8 @@ def test_a_scan_that_is_left_ends_its_threads(recording: Path, monkeypatch: pyte
     monkeypatch.setattr(kiterec.ticks.scan, "LONG_FRAME", 0)
     monkeypatch.setattr(kiterec.ticks.scan, "TICKS_AT_ONCE", 7)
     monkeypatch.setattr(kiterec.ticks.scan, "TICKS_OF_FEW_COLUMNS", 7)
-    for threads in (1, 2):
-        assert scan_ticks(recording, threads=threads).head(3).collect().height == 3
+    for threads, columns in product((1, 2), (pl.all(), ["seq"])):
+        assert scan_ticks(recording, threads=threads).select(columns).head(3).collect().height == 3
         deadline = time.monotonic() + DEADLINE_S
         while any(thread.name.startswith("kiterec-ticks") for thread in threading.enumerate()):
             assert time.monotonic() < deadline, threading.enumerate()
