@@ -35,7 +35,8 @@ COLUMNS: Final = [
 @recordings_argument(RECORDING)
 @click.option("--every", default="1m", show_default=True, metavar="TIME", help="5s, 1m, 1h30m, at most 1d.")
 @click.option(
-    "--by", default="received", show_default=True, type=click.Choice(["received", "exchange"]),
+    "--by", default="received", show_default=True,
+    type=click.Choice(["received", "exchange", "received_at", "exchange_timestamp"]),
     help="Whose clock: ours, or the exchange's, which only full packets have.",
 )  # fmt: skip
 @instruments_option
@@ -66,7 +67,7 @@ def candles(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--every") from None
     symbols = split_words(instruments) or None
-    clock: By = "received_at" if by == "received" else "exchange_timestamp"
+    clock: By = "received_at" if by.startswith("received") else "exchange_timestamp"
     found: list[Candle] = []
     for path in recordings:
         recording = kiterec.open(path)

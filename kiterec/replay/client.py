@@ -60,8 +60,10 @@ class Client:
         tally: Tally,
         on_subscribed: Callable[[], None],
         lockstep: bool = False,
+        stands_still: Callable[[], bool] = lambda: False,
     ) -> None:
         self.outlet = outlet
+        self._stands_still = stands_still
         self.subscriptions = Subscriptions(limit=limits.instruments_per_connection)
         self._limits = limits
         self._tally = tally
@@ -187,7 +189,7 @@ class Client:
         loop = asyncio.get_running_loop()
 
         def beat(due: float) -> None:
-            if self._exact:
+            if self._exact and not self._stands_still():
                 self.outlet.nudge()
             else:
                 self.outlet.send(HEARTBEAT, Sending.HEARTBEAT)

@@ -160,6 +160,7 @@ class FrontDoor:
             tally=self._tally,
             on_subscribed=self._audience.noticed,
             lockstep=self._lockstep,
+            stands_still=lambda: self._controls.stats().state == "paused",
         )
         if seat is not None:
             client.serve_exactly(ExactView(seat))

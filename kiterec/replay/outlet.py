@@ -116,6 +116,11 @@ class Outlet:
         return self._hook is not None or self._digest is not None
 
     @property
+    def is_behind(self) -> bool:
+        """Tell whether `drained` has anything to wait for."""
+        return self._hook is not None or (not self.gone and self._wire.unsent_bytes() > HIGH_WATER_BYTES)
+
+    @property
     def unanswered(self) -> bool:
         """Tell whether something was sent, other than heartbeats, that `taken` has not seen answered."""
         return self._pushed != self._answered and not self.gone

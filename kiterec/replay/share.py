@@ -95,5 +95,6 @@ def _gathered(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryvi
         yield _joined(small)
 
 
-def _joined(pieces: list[bytes | memoryview]) -> bytes | memoryview:
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+def _joined(pieces: list[bytes | memoryview]) -> bytes:
+    # A copy of one, too: as long as a client does not read, a view would keep the whole batch in memory.
+    return b"".join(pieces)

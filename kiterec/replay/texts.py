@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import Final
 
+import msgspec
+
 from kiterec.clock import NS_PER_S
 from kiterec.wire.messages import ErrorText, InstrumentsMeta, decode_text
 
 OVER_LIMIT: Final = "Can't subscribe to more than {limit} instruments."
 """What the real server says, word for word."""
 
+
+class _Typed(msgspec.Struct):
+    type: str
+
+
+_typed: Final = msgspec.json.Decoder(_Typed)
 _COPY_WITHIN_NS: Final = 30 * NS_PER_S
 _REMEMBERED: Final = 4096
 
@@ -35,8 +43,8 @@ class TextFilter:
         return other
 
     def lets_through(self, payload: bytes, *, connection: int, due_ns: int) -> bool:
-        """Tell whether a recorded text is sent to the clients."""
-        if _answers_the_recorder(payload):
+        """Tell whether a recorded text is sent to the clients: JSON with a type, not for the recorder alone."""
+        if not _has_type(payload) or _answers_the_recorder(payload):
             return False
         first_ns, counts = self._seen.pop(payload, (due_ns, Counter()))
         if due_ns - first_ns > _COPY_WITHIN_NS:
@@ -47,6 +55,15 @@ class TextFilter:
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
         return counts[connection] > said
+
+
+def _has_type(payload: bytes) -> bool:
+    """Tell whether a text is a JSON object that says its type: clients may fail at any other."""
+    try:
+        _typed.decode(payload)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return False
+    return True
 
 
 def _answers_the_recorder(payload: bytes) -> bool:

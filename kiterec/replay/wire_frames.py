@@ -52,10 +52,9 @@ def wire_rows(payloads: Payloads) -> WireRows:
 
 
 class LargeRows:
-    """Messages that are put behind their heads when it is their turn: the same memory is used again.
+    """Messages that are put behind their heads when it is their turn.
 
-    What goes out together is one piece. A client that is woken once for a megabyte costs the sender less than
-    one that is woken for each message, more than putting it together does.
+    What goes out together is joined: waking a client less often saves more than the copy costs.
     """
 
     __slots__ = ("_data", "_size", "_start")
@@ -72,7 +71,7 @@ class LargeRows:
             start, size = self._start[row], self._size[row]
             parts += (_head(size, _BINARY), self._data[start : start + size])
         if parts:
-            # What a socket does not take at once would be copied out of bytes.
+            # What a socket does not take at once, asyncio would copy out of bytes (Python 3.11).
             yield memoryview(b"".join(parts))
 
 

@@ -98,7 +98,11 @@ def _lost_connections(life: pl.DataFrame) -> pl.DataFrame:
     ups_and_downs = life.filter(pl.col("kind").is_in([Kind.CONNECTED, Kind.DISCONNECTED]))
     for event in ups_and_downs.group_by("connection").last().sort("connection").iter_rows(named=True):
         told = read_lifecycle(event["payload"].encode())
-        if event["kind"] == Kind.DISCONNECTED and not told.get("wanted"):
+        # A recorder that ends while a connection is away writes how long that was.
+        written = any(
+            row[1] == event["connection"] and row[3] >= event["at"] for row in rows if row[3] is not None
+        )
+        if event["kind"] == Kind.DISCONNECTED and not told.get("wanted") and not written:
             rows.append(("lost", event["connection"], event["at"], None, str(told.get("reason", ""))))
     types = {"begin": pl.Int64(), "end": pl.Int64()}
     schema = {name: types.get(name, pl.String()) for name in _OF_CONNECTIONS}

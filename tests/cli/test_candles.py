@@ -58,6 +58,7 @@ def test_the_last_ones_are_shown_and_times_narrow_them(run: Run) -> None:
 def test_the_exchanges_clock_can_be_asked_for(run: Run) -> None:
     expected = kiterec.open(FIXTURE).candles("20s", by="exchange_timestamp", symbols=["NSE:INFY"]).collect()
     _, out, _ = run(*ASKED, "--by", "exchange", "--json")
+    assert run(*ASKED, "--by", "exchange_timestamp", "--json")[1] == out
     assert [candle["ticks"] for candle in json.loads(out)] == expected["ticks"].to_list()
 
 

@@ -12,7 +12,6 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 
 from kiterec.replay.client import HEARTBEAT_S
 from kiterec.replay.server import ReplayServer
-from kiterec.simulate import SyntheticMarket
 from kiterec.wire.frames import HEARTBEAT, is_heartbeat, split_frame
 from kiterec.wire.packets import LAYOUTS, Mode
 from kiterec.wire.requests import SetMode, Subscribe
@@ -154,17 +153,27 @@ def test_an_instrument_that_does_not_exist_is_answered_with_silence() -> None:
 
 
 def test_only_the_five_lengths_and_only_json_with_a_type_are_sent() -> None:
+    """Whatever was recorded."""
+    tokens = dict(zip(LAYOUTS, range(256, 256 + len(LAYOUTS)), strict=True))
+    known = [packet(length, token) for length, token in tokens.items()]
+    order = '{"type":"order","data":{}}'
+    later = '{"type":"of a later day","data":1}'
+    rows: list[bytes | str] = [
+        frame(*known), frame(known[0], bytes(16), known[1]), frame(*known)[:-1], b"\x00\x05", b"\xff" * 9,
+        "hello", '{"no":"type"}', '{"type":7}', '["type"]', "null", "", order, later, frame(*known),
+    ]  # fmt: skip
+
     async def main() -> None:
-        market = SyntheticMarket(instruments=40, seed=3, duration_s=5)
-        async with ReplayServer(market, speed=None) as server, listening(server.url) as client:
-            tokens = market.instrument_tokens
-            for mode, chosen in zip(Mode, (tokens[::3], tokens[1::3], tokens[2::3]), strict=True):
-                await client.want(mode, *chosen)
+        timeline = HandmadeTimeline([(n, 0, message) for n, message in enumerate(rows)])
+        async with ReplayServer(timeline, speed=None) as server, listening(server.url) as client:
+            await client.want(Mode.FULL, *tokens.values())
             await client.until_closed()
             binary = [m for m in client.messages if isinstance(m, bytes) and not is_heartbeat(m)]
-            lengths = {len(part) for data in binary for part in split_frame(data)}
-            assert lengths == set(LAYOUTS)
-            assert all("type" in json.loads(text) for text in client.texts)
+            packets = [part for data in binary for part in split_frame(data)]
+            assert {len(part) for part in packets} == set(LAYOUTS)
+            assert [data for data in binary if data == frame(*known)], "whole frames come as they are"
+            assert client.texts[0].startswith('{"type":"instruments_meta"')
+            assert client.texts[1:] == [order, later]
 
     run(main())
 

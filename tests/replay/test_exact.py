@@ -73,6 +73,23 @@ def test_the_clock_waits_for_as_many_clients_as_there_are_connections_and_nothin
     run(main())
 
 
+@pytest.mark.usefixtures("hasty")
+def test_in_a_pause_exact_clients_get_heartbeats() -> None:
+    async def main() -> None:
+        timeline = HandmadeTimeline([(0, 0, "a"), (1, 0, b"\x00\x01")])
+        async with (
+            ReplayServer(timeline, exact=True, paused=True) as server,
+            listening(server.url) as client,
+        ):
+            await client.until(lambda: len(client.messages) == 2)
+            server.resume()
+            await client.until_closed()
+            assert {*client.messages[:-2]} == {b"\x00"}
+            assert client.messages[-2:] == ["a", b"\x00\x01"]
+
+    run(main())
+
+
 def test_a_client_too_many_is_refused_until_one_leaves() -> None:
     async def main() -> None:
         async with (

@@ -209,15 +209,16 @@ def test_above_the_limit_the_new_instruments_are_refused_in_kites_words() -> Non
 
 def test_order_updates_come_once_per_client_though_every_recorded_connection_had_them() -> None:
     order = '{"type":"order","data":{"order_id":"1","status":"OPEN"}}'
+    plain = '{"type":"message","data":"plain"}'
     error = '{"type":"error","data":"Can\'t subscribe to more than 3000 instruments."}'
-    rows = [(0, 0, order), (1, 1, order), (2, 1, "plain"), (3, 0, error), (4, 0, order), (5, 1, order)]
+    rows = [(0, 0, order), (1, 1, order), (2, 1, plain), (3, 0, error), (4, 0, order), (5, 1, order)]
     timeline = HandmadeTimeline([*rows, (6, 0, frame(packet(8, 256)))], connections=("a", "b"))
 
     async def main() -> None:
         async with ReplayServer(timeline) as server, listening(server.url) as client:
             await client.ask(Subscribe((256,)))
             await client.until_closed()
-            assert client.texts[1:] == [order, "plain", order]
+            assert client.texts[1:] == [order, plain, order]
 
     run(main())
 

@@ -82,6 +82,13 @@ def test_a_connection_that_never_came_back_is_lost_without_end() -> None:
     assert found(gaps(frames, events)) == [("lost", "a", None, 5, None)]
 
 
+def test_a_connection_that_was_away_when_the_recorder_ended_is_lost_once() -> None:
+    ended = ("a", 5.0, "disconnected", '{"code": 1006, "reason": "reset"}')
+    told = f'{{"from": {at(5)}, "to": {at(9)}, "reason": "reset"}}'
+    rows = [("a", 0, "connected", "{}"), *beats("a", 0, 5), ended, *beats("b", 6, 9), ("a", 9, "gap", told)]
+    assert found(gaps(*transcript(*rows))) == [("lost", "a", None, 5, 9)]
+
+
 def test_an_end_that_was_wanted_is_no_gap() -> None:
     ended = ("a", 5.0, "disconnected", '{"code": 1000, "wanted": true}')
     assert gaps(*transcript(*beats("a", 0, 5), ended)).height == 0
