@@ -26,6 +26,14 @@ check_credentials_option: Final = click.option(
     "--check-credentials", is_flag=True,
     help="Refuse clients whose credentials are not those of KITE_API_KEY and KITE_ACCESS_TOKEN.",
 )  # fmt: skip
+connections_option: Final = click.option(
+    "--connections-per-key", "per_key", default=3, show_default=True, type=click.IntRange(min=1), metavar="N",
+    help="Refuse further connections of an api_key with HTTP 429.",
+)  # fmt: skip
+limit_option: Final = click.option(
+    "--instruments-per-connection", "per_connection", default=3_000, show_default=True, metavar="N",
+    type=click.IntRange(min=1), help="Refuse further instruments of a connection with Kite's error text.",
+)  # fmt: skip
 json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 instruments_option: Final = click.option(
     "--instruments", multiple=True, metavar="WORDS",

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from kiterec.cli.options import check_credentials_option, from_option, port_option, to_option
+from kiterec.cli.options import (
+    check_credentials_option,
+    connections_option,
+    from_option,
+    limit_option,
+    port_option,
+    to_option,
+)
 from kiterec.cli.parameters import RECORDING, duration
 from kiterec.cli.parameters import speed as speed_factor
 from kiterec.clock import NS_PER_S
@@ -66,13 +73,15 @@ if TYPE_CHECKING:
     help="Answer instruments, quotes and candles over HTTP on the same port.",
 )  # fmt: skip
 @check_credentials_option
+@connections_option
+@limit_option
 def replay(
     *, recording: Path, port: int, speed: float | None, exact: bool, expected: int | None, begin: str | None,
     end: str | None, skip_idle: float | None, paused: bool,
     lockstep: Literal["taken", "acknowledged"] | None, lockstep_timeout: float,
     at_end: Literal["close", "hold", "loop"] | None,
     scenario: Path | None, disconnects: bool, rebase: Literal["now"] | None, rest: bool,
-    check_credentials: bool,
+    check_credentials: bool, per_key: int, per_connection: int,
 ) -> None:  # fmt: skip
     """Play RECORDING back as if it were Kite.
 
@@ -96,7 +105,10 @@ def replay(
     server = ReplayServer(
         timeline, port=port, speed=speed, exact=exact, wait_for_clients=expected, at_end=ending,
         stretch=stretch, paused=paused,
-        limits=Limits(lockstep_s=lockstep_timeout),
+        limits=Limits(
+            connections_per_api_key=per_key, instruments_per_connection=per_connection,
+            lockstep_s=lockstep_timeout,
+        ),
         lockstep="acknowledged" if lockstep == "acknowledged" else lockstep is not None,
         credentials=credentials_from_environment() if check_credentials else None,
         disconnects=disconnects, rebase=rebase, rest=rest,

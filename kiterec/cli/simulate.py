@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
-from kiterec.cli.options import check_credentials_option, port_option, seed_option
+from kiterec.cli.options import (
+    check_credentials_option,
+    connections_option,
+    limit_option,
+    port_option,
+    seed_option,
+)
 from kiterec.cli.parameters import duration, wall_time
 from kiterec.clock import SYSTEM_CLOCK
 
@@ -40,9 +46,11 @@ def _start(text: str) -> int | None:
     "always the same Monday, and waits for the first client.",
 )  # fmt: skip
 @check_credentials_option
+@connections_option
+@limit_option
 def simulate(
     *, port: int, instruments: int, seed: int, rate: float, duration: float | None, start: int | None,
-    check_credentials: bool,
+    check_credentials: bool, per_key: int, per_connection: int,
 ) -> None:  # fmt: skip
     """Serve a synthetic market as if it were Kite.
 
@@ -50,6 +58,7 @@ def simulate(
     need no account: any credentials are accepted.
     """
     from kiterec.cli.serving import credentials_from_environment, serve
+    from kiterec.replay.limits import Limits
     from kiterec.replay.server import ReplayServer
     from kiterec.simulate import SyntheticMarket
 
@@ -58,6 +67,7 @@ def simulate(
     )
     server = ReplayServer(
         market, port=port, wait_for_clients=int(start is None),
+        limits=Limits(connections_per_api_key=per_key, instruments_per_connection=per_connection),
         credentials=credentials_from_environment() if check_credentials else None,
     )  # fmt: skip
     serve(server, f"a synthetic exchange of {instruments:,} instruments, seed {seed}")

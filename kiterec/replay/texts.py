@@ -43,7 +43,7 @@ class TextFilter:
         return other
 
     def lets_through(self, payload: bytes, *, connection: int, due_ns: int) -> bool:
-        """Tell whether a recorded text is sent to the clients: JSON with a type, not for the recorder alone."""
+        """Tell whether a recorded text is sent to clients: JSON with a type, not for the recorder alone."""
         if not _has_type(payload) or _answers_the_recorder(payload):
             return False
         first_ns, counts = self._seen.pop(payload, (due_ns, Counter()))

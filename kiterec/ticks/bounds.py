@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -15,7 +16,6 @@ from kiterec.ticks.schema import INSTANT
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
-    from datetime import datetime
 
     from kiterec.store.folder import RecordingFolder
 
@@ -112,7 +112,14 @@ def time_bounds(
 
 
 def _storable(instant: datetime) -> int:
-    """Give nanoseconds of an instant; of one beyond the years that 64 bits reach, the last that they do."""
+    """Give nanoseconds of an instant; of one beyond the years that 64 bits reach, the last that they do.
+
+    Raises:
+        TypeError: it is no datetime.
+        ValueError: it has no zone.
+    """
+    if not isinstance(instant, datetime):
+        raise TypeError(f"{instant!r} is no time; give a datetime with a zone")
     return min(max(to_ns(instant), _FIRST_NS), _MAX)
 
 

@@ -350,6 +350,11 @@ def test_a_time_without_zone_is_refused(recording: Path) -> None:
         scan_ticks(recording, begin=START.replace(tzinfo=None))
 
 
+def test_what_is_no_time_is_refused_in_a_sentence(recording: Path) -> None:
+    with pytest.raises(TypeError, match="'09:20' is no time; give a datetime with a zone"):
+        kiterec.open(recording).asof("09:20")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("token", [-5, 0, 99_999_999_999, "99999999999"])
 def test_an_impossible_token_is_refused_in_a_sentence(token: int | str) -> None:
     with pytest.raises(SetupError, match="is no instrument_token, expected 1 to"):
