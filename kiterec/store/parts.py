@@ -231,6 +231,7 @@ def read_pieces(
     size = part.file.metadata.row_group(group)
     if size.total_byte_size <= piece_bytes:
         batches = part.file.read_row_group(group, columns=columns, use_threads=False).to_batches()
+        part.source.release()
         yield from map(with_known_schema, handed_over(batches))
         return
     rows = max(1, size.num_rows * piece_bytes // size.total_byte_size)

@@ -49,6 +49,10 @@ class RangedFile:
                 # Arrow uses the memory of the one before again: fresh pages cost as much as the reading.
                 self._held = (begin, memoryview(self._file.read_buffer(end - begin)))
 
+    def release(self) -> None:
+        """Hold the range in memory no longer."""
+        self._held = (0, b"")
+
     def read_at(self, size: int, at: int) -> bytes | memoryview:
         """Give some bytes, without a copy where they are in memory; fewer at the end of the file."""
         end = min(self._size, at + size)

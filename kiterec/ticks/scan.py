@@ -11,6 +11,7 @@ import polars as pl
 
 from kiterec import compiled
 from kiterec.store.packet_count import Counts, declared_packets
+from kiterec.store.parts import ROW_GROUP_BYTES
 from kiterec.store.several import open_several, within
 from kiterec.ticks.bounds import find_bounds, split_predicate, time_bounds
 from kiterec.ticks.crew import checked_threads, crew
@@ -41,9 +42,12 @@ PAYLOAD_AT_ONCE: Final = 8 << 20
 """Bytes of frames that are decompressed at a time, of all connections together."""
 
 TICKS_OF_FEW_COLUMNS: Final = 8 * TICKS_AT_ONCE
-PAYLOAD_OF_FEW_COLUMNS: Final = 8 * PAYLOAD_AT_ONCE
-"""At most the same for a narrow table: each piece costs calls, whatever its size, and a row group of each of
-three connections is read at once."""
+PAYLOAD_OF_FEW_COLUMNS: Final = 2 * PAYLOAD_AT_ONCE
+"""At most the same for a narrow table: each piece costs calls, whatever its size."""
+
+READING_BYTES: Final = 80 << 20
+"""Where the row groups that are being read fit into so much, those of a narrow table are read whole: when a
+thread is done with one, it has its memory for the next. They are there as stored, decompressed, as an array."""
 
 DECODED_AT_ONCE: Final = 8 << 20
 """Bytes of a narrow table that are decoded at a time, of all connections together."""
@@ -136,14 +140,15 @@ def _answers(
     query: TickQuery, bounds: Bounds, folder: RecordingFolder, threads: int | None, n_rows: int | None
 ) -> Iterator[pl.DataFrame]:
     """Read the connections, find their packets, merge and decode them, each thread what is next."""
+    size = checked_threads(threads)
     ticks, payload = TICKS_AT_ONCE, PAYLOAD_AT_ONCE
     # Who wants a few rows shall not wait for many.
     if not query.is_wide and (n_rows is None or n_rows > TICKS_AT_ONCE):
         ticks = max(1, min(TICKS_OF_FEW_COLUMNS, DECODED_AT_ONCE // query.row_bytes))
-        payload = PAYLOAD_OF_FEW_COLUMNS
+        payload = _payload_of_few_columns(folder, size)
     streams = _streams(bounds, folder, query.transcript, payload=payload, ticks=READ_AT_ONCE * ticks)
     names = None if None in streams else pl.Series(list(streams), dtype=pl.Categorical())
-    with crew(checked_threads(threads)) as workers, ExitStack() as opened:
+    with crew(size) as workers, ExitStack() as opened:
         pieces = []
         for code, stream in enumerate(streams.values()):
             opened.callback(stream.close)
@@ -158,6 +163,17 @@ def _answers(
         decoded = workers.one_ahead(interleave(pieces, rows=ticks // 2, held_bytes=payload), query.answer)
         opened.callback(decoded.close)
         yield from (table for table in decoded if table.height)
+
+
+def _payload_of_few_columns(folder: RecordingFolder, threads: int) -> int:
+    """Give how many bytes of frames of all connections together are read at a time for a narrow table."""
+    parts = folder.manifest().parts
+    payload = sum(part.counts.payload_bytes for part in parts)
+    stored = min(1.0, sum(part.bytes for part in parts) / payload) if payload else 1.0
+    if threads * (2 + stored) * ROW_GROUP_BYTES > READING_BYTES:
+        return PAYLOAD_OF_FEW_COLUMNS
+    # Row groups have other columns beside their payloads.
+    return len(folder.connections()) * ROW_GROUP_BYTES * 5 // 4
 
 
 def _streams(
