@@ -47,7 +47,7 @@ PAYLOAD_OF_FEW_COLUMNS: Final = 2 * PAYLOAD_AT_ONCE
 
 READING_BYTES: Final = 80 << 20
 """Where the row groups that are being read fit into so much, those of a narrow table are read whole: when a
-thread is done with one, it has its memory for the next. They are there as stored, decompressed, as an array."""
+thread is done with one, it has its memory for the next. They are there stored, unpacked, and as arrays."""
 
 DECODED_AT_ONCE: Final = 8 << 20
 """Bytes of a narrow table that are decoded at a time, of all connections together."""
