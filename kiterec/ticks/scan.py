@@ -45,7 +45,7 @@ TICKS_OF_FEW_COLUMNS: Final = 8 * TICKS_AT_ONCE
 PAYLOAD_OF_FEW_COLUMNS: Final = 2 * PAYLOAD_AT_ONCE
 """At most the same for a narrow table: each piece costs calls, whatever its size."""
 
-READING_BYTES: Final = 80 << 20
+READING_BYTES: Final = 88 << 20
 """Where the row groups that are being read fit into so much, those of a narrow table are read whole: when a
 thread is done with one, it has its memory for the next. They are there stored, unpacked, and as arrays."""
 
