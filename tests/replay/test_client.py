@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from kiterec.replay.audience import Audience
 from kiterec.replay.limits import Limits
 from kiterec.replay.outlet import HIGH_WATER_BYTES, Outlet
 from kiterec.replay.stats import Tally
 from tests.replay.handmade import run
+
+if TYPE_CHECKING:
+    from kiterec.replay.client import Client
 
 
 class HandWire:
@@ -117,3 +123,29 @@ def test_a_client_that_takes_nothing_at_the_end_is_cut_off_and_one_that_has_all_
 def test_impossible_bounds_are_refused(bounds: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(bounds))):
         Limits(**bounds)
+
+
+def test_clients_that_are_behind_are_waited_for_at_once() -> None:
+    """Each gives the others leave to go on: one after the other, they would wait for ever."""
+
+    class Behind:
+        is_behind = True
+
+        async def drained(self, *, ended: bool) -> None:
+            assert not ended
+            waiting.append(self)
+            if len(waiting) == 3:
+                everybody.set()
+            await everybody.wait()
+
+    waiting: list[Behind] = []
+    everybody = asyncio.Event()
+
+    async def main() -> None:
+        audience = Audience(expected=0, silent_count=False)
+        for _ in range(3):
+            audience.join(cast("Client", SimpleNamespace(outlet=Behind())))
+        await audience.drained()
+        assert len(waiting) == 3
+
+    run(main())
