@@ -177,14 +177,14 @@ class _Verification:
                 "a file of another recording is among its files",
             )
             return
-        self._note_holes(self._first_seq_that_may_miss(manifest))
+        self._note_holes(self._first_seq_of_the_last_moments(manifest))
 
     def _note_holes(self, tail: int | None) -> None:
         lost, late = _Holes(), _Holes()
         for first, end in self._seen.holes():
             if any(begin <= first and end <= last + 1 for begin, last in self._damaged):
                 continue  # the rows of a part that has its own error
-            if tail is None or first < tail:
+            if tail is None or end < tail:
                 lost.add(first, end)
             elif not self.findings.is_being_written:
                 late.add(first, end)
@@ -197,11 +197,12 @@ class _Verification:
                 **place,
             )
 
-    def _first_seq_that_may_miss(self, manifest: Manifest) -> int | None:
-        """Give the `seq` from which on rows may be missing; None: none may.
+    def _first_seq_of_the_last_moments(self, manifest: Manifest) -> int | None:
+        """Give the first `seq` of the last moments, where rows may be missing; None: none may be.
 
-        A crash leaves holes among the last rows. In a recording that is being written, the connections are
-        read one after the other, so that only what was there at the beginning can be judged.
+        A crash leaves holes among the last rows, and just before the first of them. In a recording that is
+        being written, the connections are read one after the other, so that only what was there at the
+        beginning can be judged.
         """
         if manifest.status is Status.COMPLETE:
             return None

@@ -156,6 +156,27 @@ def test_holes_at_the_very_end_of_a_crash_are_a_warning_and_others_an_error(tmp_
         assert "error .: 2 rows are missing: seq 10 to 11" in sentences(findings)
 
 
+def test_rows_of_the_last_moments_may_be_missing_before_the_first_that_is_there(tmp_path: Path) -> None:
+    """Of two connections the one that began the recording lost all, a moment after the start."""
+
+    def make(name: str, *, last_ns: int) -> Path:
+        folder = RecordingFolder(tmp_path / name)
+        folder.connection_folder("main-1").mkdir(parents=True)
+        content = [row._replace(monotonic_ns=n * 1_000_000) for n, row in enumerate(make_rows(4))]
+        content[-1] = content[-1]._replace(monotonic_ns=last_ns)
+        write_journal(folder.file("main-1", 0, JOURNAL), [content], first_seq=2)
+        manifest = Manifest(connections=["main-0", "main-1"], limits={"fsync_interval_s": 1.0})
+        save_manifest(folder.path, manifest)
+        recover(folder.path)
+        return folder.path
+
+    late = verify(make("late", last_ns=1_000_000_000))
+    assert late.is_clean, sentences(late)
+    assert "2 rows are missing: seq 0 to 1, at the very end" in sentences(late)
+    promised = verify(make("promised", last_ns=60_000_000_000))
+    assert "error .: 2 rows are missing: seq 0 to 1" in sentences(promised)
+
+
 def test_a_recording_that_is_being_written_is_read_as_far_as_it_is(tmp_path: Path) -> None:
     writer = RecordingWriter.create(tmp_path, label="live", accounts=["main"], options=options())
     try:
