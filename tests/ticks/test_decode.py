@@ -225,7 +225,7 @@ def batch_of(frames: list[bytes], kinds: list[str], names: list[str]) -> pa.Reco
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_threads_give_the_same_bytes(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
-    monkeypatch.setattr(kiterec.ticks.decode, "PACKETS_OF_A_THREAD", 50)
+    monkeypatch.setattr(kiterec.ticks.decode, "BYTES_OF_A_THREAD", 2_000)
     rng = random.Random(threads)
     for lengths in ([184], [8, 44], LENGTHS):
         frames = [random_frame(rng, rng.randrange(80), rng.sample(lengths, 1)) for _ in range(40)]
