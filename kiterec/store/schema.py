@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 import pyarrow as pa
@@ -53,12 +54,18 @@ def with_known_kinds(kinds: pa.DictionaryArray) -> pa.DictionaryArray:
 
 def with_known_schema(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Give the same rows with exactly the columns' types of `TRANSCRIPT_SCHEMA`, as far as they are there."""
-    columns: list[Any] = []
-    fields = []
-    for field in TRANSCRIPT_SCHEMA:
-        if (at := batch.schema.get_field_index(field.name)) < 0:
-            continue
-        column = batch.column(at)
-        columns.append(with_known_kinds(column) if field.name == "kind" else column.cast(field.type))
-        fields.append(field)
-    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+    schema = _known_schema(tuple(batch.schema.names))
+    columns = [_with_known_type(batch.column(field.name), field) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+@lru_cache(maxsize=64)
+def _known_schema(names: tuple[str, ...]) -> pa.Schema:
+    """Give those of the transcript's columns that are there, in its order."""
+    return pa.schema([field for field in TRANSCRIPT_SCHEMA if field.name in names])
+
+
+def _with_known_type(column: Any, field: pa.Field) -> Any:
+    if field.name == "kind":
+        return with_known_kinds(column)
+    return column if column.type == field.type else column.cast(field.type)

@@ -8,6 +8,7 @@ import numpy as np
 
 from kiterec.compiled import compiled, reads, writes
 from kiterec.ticks.block_loops import BLOCK, write_block
+from kiterec.ticks.byte_loops import LINE, prefetch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,6 +58,11 @@ def write_columns(
         end = min(begin + BLOCK, offset.size)
         for each in range(begin, end):
             row[each - begin] = np.uint64(each + shift[0 if alike else frame[each]])
+            # The next block is fetched while this one is decoded.
+            next_one = min(each + BLOCK, offset.size - 1)
+            if length[next_one] > LINE:
+                for line in range(0, length[next_one], LINE):
+                    prefetch(data, offset[next_one] + line)
         write_block(
             data, offset[begin:end], length[begin:end], frame[begin:end], packet[begin:end],
             seq, received_at, connection, row, arena, jobs, lacking, divisors, source, target, own, divisor,

@@ -11,7 +11,7 @@ import numpy as np
 
 from kiterec.compiled import compiled, reads, writes
 from kiterec.ticks.block_loops import BLOCK, write_block
-from kiterec.ticks.byte_loops import u16
+from kiterec.ticks.byte_loops import AHEAD, prefetch, u16
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,6 +80,7 @@ def decode_frames(
                 wanted = known[width]
             if at + stride > end:
                 break
+            prefetch(data, at + AHEAD)
             if wanted:
                 offset[held] = at + _HEADER
                 length[held] = width

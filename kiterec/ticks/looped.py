@@ -90,10 +90,10 @@ def _of_frames(
 def _jobs(arrays: TickArrays) -> tuple[NDArray[np.int64], int]:
     """Give the plan's jobs as numbers, with where their arrays are; and where that of `LACKING` is."""
     plan = arrays.plan
-    jobs = plan.job_numbers()
+    jobs = plan.job_numbers
     array = jobs[:, 3]
     lacking = int(arrays.first[plan.names.index(LACKING)]) if LACKING in plan.names else -1
-    return np.column_stack([jobs[:, :3], plan.row_bytes()[array], arrays.first[array]]), lacking
+    return np.column_stack([jobs[:, :3], plan.row_bytes[array], arrays.first[array]]), lacking
 
 
 def _given(numbers: NDArray[Any] | None, kind: type[Any]) -> NDArray[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -117,7 +117,7 @@ class Job:
     array: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """The arrays of a table, without their memory.
 
@@ -137,6 +137,7 @@ class Plan:
         """Give those of the packets of a length; 0 for those of all packets."""
         return [job for job in self.jobs if job.length == length]
 
+    @cached_property
     def job_numbers(self) -> NDArray[np.int64]:
         """Give the jobs as rows of four numbers, in the order of `Job`.
 
@@ -151,6 +152,7 @@ class Plan:
         }
         return np.array(sorted(numbers, key=lambda number: number[0]), np.int64).reshape(-1, 4)
 
+    @cached_property
     def row_bytes(self) -> NDArray[np.int64]:
         """Give the bytes of a row of each array."""
         return np.array(
@@ -189,7 +191,7 @@ def allocate(plan: Plan, size: int) -> TickArrays:
     All of them share one allocation: its memory is used again by the next call, where dozens of
     smaller ones would go back to the system and cost more in page faults than the decoding.
     """
-    needed = plan.row_bytes() * size
+    needed = plan.row_bytes * size
     ends = np.cumsum(-(-needed // _ALIGNMENT) * _ALIGNMENT)
     first = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
     arena = np.empty(int(ends[-1]) if ends.size else 0, np.uint8)
@@ -234,7 +236,7 @@ def make_plan(
 def most_row_bytes(columns: Collection[str], prices: Prices) -> int:
     """Give the bytes of a row of these columns where packets have all lengths."""
     known = frozenset(_OF_ROW)
-    return int(make_plan(frozenset(columns), frozenset(LAYOUTS), known, prices).row_bytes().sum())
+    return int(make_plan(frozenset(columns), frozenset(LAYOUTS), known, prices).row_bytes.sum())
 
 
 def _carried(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from kiterec.compiled import compiled, reads, writes
-from kiterec.ticks.byte_loops import u16
+from kiterec.ticks.byte_loops import AHEAD, prefetch, u16
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,6 +66,7 @@ def walk_packets(
             first = number
             # While lengths are the same, to know where the next packet is needs nothing of this one's bytes.
             while number < count and at + stride <= end and data[at] == high and data[at + _U1] == low:
+                prefetch(data, at + AHEAD)
                 frame[found] = row
                 packet[found] = number
                 offset[found] = at + _HEADER
