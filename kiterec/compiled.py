@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import logging
 import os
 import pkgutil
@@ -128,6 +129,9 @@ def _fingerprint(loop: Any) -> str:
         value = loop.__globals__.get(name)
         called = getattr(value, "py_func", None)
         said.append(f"{name}={called.__qualname__ if called is not None else repr(value)}")
+        if (intrinsic := getattr(value, "_defn", None)) is not None:
+            with suppress(OSError):  # without a source nothing is kept either
+                said.append(inspect.getsource(intrinsic))
     return hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 

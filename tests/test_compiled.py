@@ -28,12 +28,29 @@ def twice(number):
 """
 
 
+CONSTANT = "FACTOR = {factor}\n"
+INTRINSIC = """
+from numba import types
+from numba.extending import intrinsic
+
+@intrinsic
+def factor(_):
+    def emit(context, *_):
+        return context.get_constant(types.int64, {factor})
+
+    return types.int64(), emit
+"""
+
+
 @needs_numba
-def test_kept_machine_code_of_another_constant_is_not_used(tmp_path: Path) -> None:
-    (tmp_path / "some_loops.py").write_text(LOOPS.format(constants="numbers_of_loops"))
+@pytest.mark.parametrize(("said", "used"), [(CONSTANT, "FACTOR"), (INTRINSIC, "factor")])
+def test_kept_machine_code_of_another_constant_is_not_used(tmp_path: Path, said: str, used: str) -> None:
+    loops = LOOPS.format(constants="numbers_of_loops").replace("import FACTOR", f"import {used}")
+    called = used if said is CONSTANT else f"{used}()"
+    (tmp_path / "some_loops.py").write_text(loops.replace("* FACTOR", f"* {called}"))
     results = []
     for factor in (3, 5, 3):
-        (tmp_path / "numbers_of_loops.py").write_text(f"FACTOR = {factor}\n")
+        (tmp_path / "numbers_of_loops.py").write_text(said.format(factor=factor))
         code = "import some_loops; print(some_loops.twice(1))"
         done = subprocess.run(
             [sys.executable, "-B", "-c", code],

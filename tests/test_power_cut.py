@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kiterec.clock import SYSTEM_CLOCK
 from kiterec.store.files import Files, OpenFile
 from kiterec.store.folder import find_recordings
 from kiterec.store.manifest import Status
@@ -134,7 +135,8 @@ def record_with_cuts(tmp_path: Path, seed: int, **options: Any) -> tuple[Cuttabl
     chance = random.Random(seed)
     disk.cut_at = {chance.randrange(8, 250) for _ in range(25)}
     writer = new_writer(out, files=disk, part_bytes=4000, **options)
-    rows = make_rows(120, seed=seed, size=400)
+    now_ns = SYSTEM_CLOCK.now_ns()
+    rows = [row._replace(received_at=now_ns) for row in make_rows(120, seed=seed, size=400)]
     for number, row in enumerate(rows):
         writer.append(f"c{number % 2}", row)
         if number % 6 == 5:

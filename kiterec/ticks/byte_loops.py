@@ -65,6 +65,8 @@ def _prefetch(_: Any, data: Any, at: Any) -> Any:
 prefetch: Final[Any] = intrinsic(_prefetch)
 """`prefetch(data, at)` has the processor fetch what will be read soon; a place outside the data is no harm.
 
+The data are bytes one behind the other.
+
 Source:
     https://llvm.org/docs/LangRef.html#llvm-prefetch-intrinsic
 """

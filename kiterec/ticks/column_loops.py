@@ -59,10 +59,10 @@ def write_columns(
         for each in range(begin, end):
             row[each - begin] = np.uint64(each + shift[0 if alike else frame[each]])
             # The next block is fetched while this one is decoded.
-            next_one = min(each + BLOCK, offset.size - 1)
-            if length[next_one] > LINE:
-                for line in range(0, length[next_one], LINE):
-                    prefetch(data, offset[next_one] + line)
+            later = each + BLOCK
+            if later < offset.size and length[later] > LINE:
+                for line in range(0, length[later], LINE):
+                    prefetch(data, offset[later] + line)
         write_block(
             data, offset[begin:end], length[begin:end], frame[begin:end], packet[begin:end],
             seq, received_at, connection, row, arena, jobs, lacking, divisors, source, target, own, divisor,

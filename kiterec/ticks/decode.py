@@ -99,7 +99,8 @@ def _share(payloads: pa.Array, threads: int) -> list[slice]:
     total = int(ends[-1]) if ends.size else 0
     shares = max(1, min(threads, total // BYTES_OF_A_THREAD))
     cuts = np.searchsorted(ends, [total * number // shares for number in range(1, shares)]).tolist()
-    return [slice(a, b) for a, b in itertools.pairwise([0, *cuts, len(payloads)])]
+    bounds = sorted({0, *cuts, len(payloads)})
+    return [slice(a, b) for a, b in itertools.pairwise(bounds)] or [slice(0, 0)]
 
 
 def decode_batch(

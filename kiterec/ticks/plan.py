@@ -150,14 +150,19 @@ class Plan:
             for job in self.jobs
             for what in [(job.kind, job.offset, job.array)]
         }
-        return np.array(sorted(numbers, key=lambda number: number[0]), np.int64).reshape(-1, 4)
+        return _fixed(np.array(sorted(numbers, key=lambda number: number[0]), np.int64).reshape(-1, 4))
 
     @cached_property
     def row_bytes(self) -> NDArray[np.int64]:
         """Give the bytes of a row of each array."""
-        return np.array(
-            [dtype.itemsize * wide for dtype, wide in zip(self.dtypes, self.widths, strict=True)], np.int64
-        )
+        row_bytes = [dtype.itemsize * wide for dtype, wide in zip(self.dtypes, self.widths, strict=True)]
+        return _fixed(np.array(row_bytes, np.int64))
+
+
+def _fixed(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Let nobody change what all decodings with a plan share."""
+    numbers.setflags(write=False)
+    return numbers
 
 
 @dataclass(frozen=True, slots=True)

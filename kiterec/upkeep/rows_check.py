@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from kiterec.clock import NS_PER_S
+from kiterec.store.packet_count import time_span
 from kiterec.store.schema import KIND_CODES
 from kiterec.ticks.find import find_packets
 from kiterec.wire.transcript import Kind
@@ -33,6 +34,7 @@ class RowsCheck:
 
     Attributes:
         last_seq: `seq` of the last row so far; None: none yet.
+        last_received_ns: the latest `received_at` so far, in nanoseconds since the epoch; 0: none yet.
     """
 
     def __init__(self, seen: SeqSet) -> None:
@@ -40,6 +42,7 @@ class RowsCheck:
         self._last_monotonic_ns: int | None = None
         self._first_seq_of_second: dict[int, int] = {}
         self.last_seq: int | None = None
+        self.last_received_ns = 0
 
     def add(self, batch: pa.RecordBatch, notes: FileNotes) -> None:
         """Check the next rows; what is wrong with them is noted."""
@@ -52,6 +55,7 @@ class RowsCheck:
         self._check_frames(batch, seqs, notes)
         self._seen.add(seqs)
         self.last_seq = int(seqs[-1])
+        self.last_received_ns = max(self.last_received_ns, time_span(batch)[1])
         notes.findings.rows += batch.num_rows
 
     @property

@@ -184,7 +184,7 @@ class _Verification:
         for first, end in self._seen.holes():
             if any(begin <= first and end <= last + 1 for begin, last in self._damaged):
                 continue  # the rows of a part that has its own error
-            if tail is None or end < tail:
+            if tail is None or first < tail:
                 lost.add(first, end)
             elif not self.findings.is_being_written:
                 late.add(first, end)
@@ -198,22 +198,31 @@ class _Verification:
             )
 
     def _first_seq_of_the_last_moments(self, manifest: Manifest) -> int | None:
-        """Give the first `seq` of the last moments, where rows may be missing; None: none may be.
+        """Give the `seq` from which on rows may be missing; None: none may.
 
-        A crash leaves holes among the last rows, and just before the first of them. In a recording that is
-        being written, the connections are read one after the other, so that only what was there at the
-        beginning can be judged.
+        A crash leaves holes among the last rows: behind the first that came in the last moments, and anywhere
+        in a recording that died moments after it began. In a recording that is being written, the connections
+        are read one after the other, so that only what was there at the beginning can be judged.
         """
         if manifest.status is Status.COMPLETE:
             return None
         interval = manifest.limits.get("fsync_interval_s", UNSYNCED_S)
         late_s = int(LATE_S + (UNSYNCED_S if interval is None else interval))
+        if self._is_no_older(late_s, manifest):
+            return 0
         ends = [rows.last_second for rows in self._rows.values() if rows.last_second is not None]
         since = max(ends, default=0) - late_s
         if self.findings.is_being_written:
             since = min(since, self._began_second - late_s)
         firsts = (rows.first_seq_since(since) for rows in self._rows.values())
         return min((seq for seq in firsts if seq is not None), default=None)
+
+    def _is_no_older(self, age_s: int, manifest: Manifest) -> bool:
+        """Tell whether the recording is known to have begun so shortly before its last row."""
+        last_ns = max((rows.last_received_ns for rows in self._rows.values()), default=0)
+        if manifest.created_at is None or not last_ns:
+            return False
+        return 0 <= last_ns / NS_PER_S - manifest.created_at.timestamp() <= age_s
 
     def _check_instruments(self, manifest: Manifest) -> None:
         path, notes = self._folder.instruments_path, self._notes(self._folder.instruments_path)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import shutil
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
+from kiterec.clock import NS_PER_S, utc
 from kiterec.store.folder import JOURNAL, RecordingFolder
 from kiterec.store.journal import Journal
 from kiterec.store.manifest import (
@@ -156,25 +158,45 @@ def test_holes_at_the_very_end_of_a_crash_are_a_warning_and_others_an_error(tmp_
         assert "error .: 2 rows are missing: seq 10 to 11" in sentences(findings)
 
 
-def test_rows_of_the_last_moments_may_be_missing_before_the_first_that_is_there(tmp_path: Path) -> None:
-    """Of two connections the one that began the recording lost all, a moment after the start."""
+@pytest.mark.parametrize(
+    ("age_s", "is_clean"), [(1, True), (5, True), (7, False), (900, False), (-60, False), (None, False)]
+)
+def test_rows_may_be_missing_before_the_first_where_a_recording_died_young(
+    tmp_path: Path, age_s: int | None, *, is_clean: bool
+) -> None:
+    """Of two connections the one that began the recording lost all."""
+    content = make_rows(4)
+    created_at = None if age_s is None else utc(content[-1].received_at) - timedelta(seconds=age_s)
+    folder = RecordingFolder(tmp_path / "young")
+    folder.connection_folder("main-1").mkdir(parents=True)
+    write_journal(folder.file("main-1", 0, JOURNAL), [content], first_seq=2)
+    manifest = Manifest(connections=["main-0", "main-1"], limits={"fsync_interval_s": 1.0})
+    manifest.created_at = created_at
+    save_manifest(folder.path, manifest)
+    recover(folder.path)
+    findings = verify(folder.path)
+    assert findings.is_clean is is_clean, sentences(findings)
+    severity, where = ("warning", ", at the very end") if is_clean else ("error", "")
+    assert f"{severity} .: 2 rows are missing: seq 0 to 1{where}" in sentences(findings)
 
-    def make(name: str, *, last_ns: int) -> Path:
-        folder = RecordingFolder(tmp_path / name)
-        folder.connection_folder("main-1").mkdir(parents=True)
-        content = [row._replace(monotonic_ns=n * 1_000_000) for n, row in enumerate(make_rows(4))]
-        content[-1] = content[-1]._replace(monotonic_ns=last_ns)
-        write_journal(folder.file("main-1", 0, JOURNAL), [content], first_seq=2)
-        manifest = Manifest(connections=["main-0", "main-1"], limits={"fsync_interval_s": 1.0})
-        save_manifest(folder.path, manifest)
-        recover(folder.path)
-        return folder.path
 
-    late = verify(make("late", last_ns=1_000_000_000))
-    assert late.is_clean, sentences(late)
-    assert "2 rows are missing: seq 0 to 1, at the very end" in sentences(late)
-    promised = verify(make("promised", last_ns=60_000_000_000))
-    assert "error .: 2 rows are missing: seq 0 to 1" in sentences(promised)
+@pytest.mark.parametrize("first", [0, 100])
+def test_a_long_hole_just_before_the_last_moments_is_an_error(tmp_path: Path, first: int) -> None:
+    """Rows of a quarter of an hour are gone with the journal that held them, and the next one is there."""
+    folder = RecordingFolder(tmp_path / "holed")
+    folder.connection_folder("main-0").mkdir(parents=True)
+    (early,) = make_rows(1)
+    passed_ns = 900 * NS_PER_S
+    late = early._replace(received_at=early.received_at + passed_ns, monotonic_ns=passed_ns)
+    if first:
+        write_journal(folder.file("main-0", 0, JOURNAL), [[early] * first])
+    write_journal(folder.file("main-0", 2, JOURNAL), [[late] * 4], first_seq=90_000)
+    manifest = Manifest(connections=["main-0"], limits={"fsync_interval_s": 1.0})
+    manifest.created_at = utc(early.received_at)
+    save_manifest(folder.path, manifest)
+    recover(folder.path)
+    findings = verify(folder.path)
+    assert f"error .: {90_000 - first:,} rows are missing: seq {first} to 89,999" in sentences(findings)
 
 
 def test_a_recording_that_is_being_written_is_read_as_far_as_it_is(tmp_path: Path) -> None:
