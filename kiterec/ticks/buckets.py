@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pyarrow as pa
 
+from kiterec.store.arrays import numbers_in
 from kiterec.ticks.packet_rows import PACKET_SCHEMA, PacketRows
 from kiterec.ticks.use_behind import use_behind
 
@@ -108,7 +109,7 @@ def _spread(batches: Iterable[pa.RecordBatch], buckets: list[Bucket], folder: Pa
         ]
 
         def write(batch: pa.RecordBatch) -> None:
-            cuts = np.searchsorted(batch.column("instrument_token").to_numpy(), edges).tolist()
+            cuts = np.searchsorted(numbers_in(batch.column("instrument_token")), edges).tolist()
             ends = [*cuts, batch.num_rows]
             for writer, first, end in zip(writers, [0, *cuts], ends, strict=True):
                 if first < end:

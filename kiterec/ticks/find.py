@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from kiterec import compiled
+from kiterec.store.arrays import numbers_in
 from kiterec.ticks.chains import walk_frames
 from kiterec.ticks.runs import walk_runs
 from kiterec.ticks.walks import KNOWN_LENGTHS, Found, Walk, most_packets, read_words
@@ -180,7 +181,7 @@ def binary_buffers(payloads: Any) -> tuple[NDArray[np.uint8], NDArray[np.int64],
     if bound.min() < 0 or bound.max() > data.size or size.min() < 0:
         raise ValueError(f"elements lie outside the {data.size:,} bytes of their array: it is damaged")
     if payloads.null_count:
-        size[payloads.is_null().to_numpy(zero_copy_only=False)] = 0
+        size[numbers_in(payloads.is_null().cast(pa.uint8())) != 0] = 0
     return data, start, size
 
 

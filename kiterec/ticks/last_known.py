@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from kiterec.store.arrays import vector
+from kiterec.store.arrays import numbers_in, vector
 from kiterec.store.folder import open_folder
 from kiterec.store.transcript import read_transcript
 from kiterec.ticks.bounds import time_bounds
@@ -128,10 +128,10 @@ def _cached_places(cache: pq.ParquetFile, *, tokens: NDArray[np.uint32] | None, 
         table = cache.read_row_group(
             group, columns=["instrument_token", "received_at", "seq"], use_threads=False
         )
-        token, seq = (table.column(name).to_numpy() for name in ("instrument_token", "seq"))
+        token, seq = (numbers_in(table.column(name)) for name in ("instrument_token", "seq"))
         wanted = np.ones(token.size, np.bool_) if tokens is None else np.isin(token, tokens)
         if end_ns is not None:
-            wanted &= table.column("received_at").cast(pa.int64()).to_numpy() < end_ns
+            wanted &= numbers_in(table.column("received_at").cast(pa.int64())) < end_ns
         last = _last_of_each(token[wanted])
         found_tokens.append(token[wanted][last])
         found_seqs.append(seq[wanted][last])
@@ -166,11 +166,11 @@ class _Search:
             rows = self._unseen(batch)
             if rows is not None and latest is not None:
                 both = pa.concat_batches([latest, rows])
-                rows = both.take(vector(_last_of_each(both.column("instrument_token").to_numpy())))
+                rows = both.take(vector(_last_of_each(numbers_in(both.column("instrument_token")))))
             latest = latest if rows is None else rows
         if latest is not None:
             self._found.append(latest)
-            self._seen = np.union1d(self._seen, latest.column("instrument_token").to_numpy())
+            self._seen = np.union1d(self._seen, numbers_in(latest.column("instrument_token")))
 
     def found(self) -> PacketRows:
         """Give what was found, by instrument."""

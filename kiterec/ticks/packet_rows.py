@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from kiterec.store.arrays import vector
+from kiterec.store.arrays import numbers_in, vector
 from kiterec.ticks.context import Context
 from kiterec.ticks.decode import decode_packets, find_in_batch
 from kiterec.ticks.find import Packets, binary_buffers
@@ -90,7 +90,7 @@ class PacketRows:
         for batch in batches:
             mine = slice(row, row + batch.num_rows)
             for name, column in columns.items():
-                column[mine] = batch.column(name).to_numpy()
+                column[mine] = numbers_in(batch.column(name))
             there, begins, size[mine] = binary_buffers(batch.column("payload"))
             behind = int(begins[-1] + size[mine][-1])
             start[mine] = begins + (used - begins[0])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from kiterec.store.arrays import numbers_in
 from kiterec.store.folder import CACHE_NAME, open_folder
 from kiterec.ticks.bounds import joined, split_predicate, time_bounds
 from kiterec.ticks.carry import in_batches
@@ -123,6 +124,6 @@ def _rows(
     """Give the row groups that have a token, and which of their rows."""
     for group in groups:
         there = cache.read_row_group(group, columns=["instrument_token"], use_threads=False)
-        mask = np.isin(there.column(0).to_numpy(), tokens)
+        mask = np.isin(numbers_in(there.column(0)), tokens)
         if mask.any():
             yield group, mask

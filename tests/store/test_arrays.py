@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiterec.store.arrays import blobs, integers, vector, words
+from kiterec.store.arrays import blobs, integers, numbers_in, vector, words
 
 FIXTURE = next((Path(__file__).parents[1] / "fixtures" / "recordings").glob("date=*/recording=*"))
 KINDS = [pa.int8(), pa.int16(), pa.int64(), pa.uint64(), pa.timestamp("ns", "UTC")]
@@ -71,10 +71,49 @@ def test_vectors_are_the_same_also_with_steps(values: list[int], kind: Any) -> N
         same(vector(each), pa.array(each))
 
 
+@given(st.lists(st.lists(st.integers(0, 127))), st.sampled_from([pa.uint32(), pa.int64(), pa.uint64()]))
+@settings(deadline=None)
+def test_numbers_come_back_the_same_from_any_pieces(pieces: list[list[int]], kind: pa.DataType) -> None:
+    column = pa.chunked_array([integers(piece, kind) for piece in pieces], kind)
+    assert numbers_in(column).dtype == kind.to_pandas_dtype()
+    assert numbers_in(column).tolist() == [value for piece in pieces for value in piece]
+    for piece in pieces:
+        assert numbers_in(integers([1, *piece], kind)[1:]).tolist() == piece
+
+
 def test_decoding_the_frames_of_a_live_feed_loads_no_pandas() -> None:
     code = "import sys, kiterec; kiterec.decode([bytes(2), bytes(1)]); sys.exit('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], timeout=120, check=False)
     assert done.returncode == 0
+
+
+QUESTIONS = """
+import shutil, sys
+import polars as pl
+import kiterec
+from kiterec.ticks.cache import write_tick_cache
+
+shutil.copytree(sys.argv[1], "there")
+for has_cache in (False, True):
+    if has_cache:
+        write_tick_cache("there")
+    recording = kiterec.open("there")
+    token = recording.ticks().select("instrument_token").head(1).collect().item()
+    assert recording.ticks([token]).collect().height
+    assert recording.asof(recording.ticks().select("received_at").last().collect().item()).collect().height
+    assert recording.candles("1m").collect().height
+    frames = pl.Series(["AAEACA==", None]).str.decode("base64")
+    kiterec.decode(frames)
+    assert "pandas" not in sys.modules, has_cache
+"""
+
+
+def test_no_question_about_ticks_loads_pandas_with_a_tick_cache_or_without(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", QUESTIONS, FIXTURE],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_command_that_reads_a_recording_loads_pandas(tmp_path: Path) -> None:
